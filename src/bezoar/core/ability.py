@@ -1,0 +1,327 @@
+"""What stands on the shelves: one base per kind, small verbs for authors, final calls for everybody else."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+import numpy as np
+
+from bezoar.core.atoms import Atoms
+from bezoar.core.dataset import Dataset
+from bezoar.core.errors import AbilityFailed, BezoarError, Unavailable, UsageError
+from bezoar.core.evidence import Evidence
+from bezoar.core.finding import Finding
+from bezoar.core.inputs import Inputs
+from bezoar.core.limits import Limits
+from bezoar.core.report import Report
+from bezoar.core.trigger import Trigger
+
+if TYPE_CHECKING:
+    from bezoar.core.view import View
+
+
+@dataclass(frozen=True)
+class Info:
+    """The card of an ability; everything that faces show is derived from it.
+
+    name        unique, lower case with dashes
+    summary     one line
+    threats     keys of `taxonomy.THREATS` it looks for, plants or cures
+    modalities  names, or ("any",)
+    needs       views it cannot do without: "labels", "signal", "atoms", "origin", "reference", ...
+    extras      optional installs it imports inside its verb
+    cost        in plain words: "seconds", "about 1 s per 10,000 samples"
+    reference   the paper
+    channel     "C1".."C9" for detectors
+    floor       least AUROC on the planted threat that the contract suite asserts
+    """
+
+    name: str
+    summary: str
+    threats: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ("any",)
+    needs: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    cost: str = "seconds"
+    reference: str = ""
+    channel: str = ""
+    floor: float = 0.0
+
+
+class Ability:
+    """Parameters are exactly the keyword-only arguments of the constructor, kept under the same names."""
+
+    info: ClassVar[Info]
+    shelf: ClassVar[str] = ""
+
+    @classmethod
+    def signature(cls) -> dict[str, inspect.Parameter]:
+        """Constructor parameters by name."""
+        if cls.__init__ is object.__init__:
+            return {}
+        return {k: p for k, p in inspect.signature(cls.__init__).parameters.items() if k != "self"}
+
+    def parameters(self) -> dict[str, Any]:
+        """Name to value, enough to make the same ability again."""
+        return {k: getattr(self, k) for k in self.signature()}
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{k}={v!r}" for k, v in self.parameters().items())
+        return f"{type(self).__name__}({inner})"
+
+    def supports(self, modality: str) -> bool:
+        return "any" in self.info.modalities or modality in self.info.modalities
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Samples that a detector says share a cause.
+
+    members   (k,) sorted row numbers
+    p_value   family-wise inside the detector: already paid for everything this detector searched
+    expected  how many such members nature would give (for the lower bound)
+    target    the label code they are pushed to, or None
+    threat    key of `taxonomy.THREATS`
+    title     plain words for what they share, a noun phrase: "the phrase 'cf wine'"
+    sure      (k,) float in [0, 1]: probability that this member belongs (1 - local false discovery rate)
+    liftable  whether a trigger can be lifted from the members
+    advisory  never moves the verdict (natural label noise, honest duplicates)
+    place     where to look, for `lift`: atom names, a window, columns (the modality's own words)
+    """
+
+    members: np.ndarray
+    p_value: float
+    threat: str
+    title: str
+    target: int | None = None
+    expected: float = 0.0
+    sure: np.ndarray | None = None
+    kind: str = "group"
+    liftable: bool = True
+    advisory: bool = False
+    because: str = ""
+    doubt: str = ""
+    advice: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    place: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a detector returns: (n,) suspicion in [0, 1] (higher is worse, NaN = could not say), groups, and words.
+
+    `blind` says what it could not have seen ("under 25 members in a class of 1,000"); `smallest` is the least number
+    of poisoned samples this run could have called, where the detector can tell, by family.
+    """
+
+    suspicion: np.ndarray
+    groups: tuple[Group, ...] = ()
+    notes: tuple[str, ...] = ()
+    smallest: dict[str, int] = field(default_factory=dict)
+    overview: tuple[Evidence, ...] = ()
+
+
+class Detector(Ability, ABC):
+    """Views of a dataset -> scores and groups. Authors write `score`."""
+
+    shelf = "detectors"
+
+    @abstractmethod
+    def score(self, view: View, rng: np.random.Generator) -> Scores:
+        """Suspicion per sample and candidate groups. Never edits what it is given."""
+
+    @final
+    def __call__(self, view: View, rng: np.random.Generator) -> Scores:
+        """Validated scores. Raises Unavailable where a view is missing, AbilityFailed on anything foreign."""
+        try:
+            scores = self.score(view, rng)
+        except BezoarError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the border: everything foreign becomes ours, with its cause
+            raise AbilityFailed(f"{self.info.name} failed: {type(error).__name__}: {error}") from error
+        n = len(view.dataset)
+        suspicion = np.asarray(scores.suspicion, np.float64)
+        if suspicion.shape != (n,):
+            raise AbilityFailed(f"{self.info.name} returned {suspicion.shape} scores for {n} samples")
+        if np.nanmin(suspicion, initial=0.0) < 0 or np.nanmax(suspicion, initial=0.0) > 1:
+            raise AbilityFailed(f"{self.info.name} returned suspicion outside [0, 1]")
+        for g in scores.groups:
+            if len(g.members) and (g.members.min() < 0 or g.members.max() >= n):
+                raise AbilityFailed(f"{self.info.name} named rows that do not exist")
+        return scores
+
+
+class Modality(Ability, ABC):
+    """What a kind of data is: the views that detectors read. A view it has not raises Unavailable."""
+
+    shelf = "modalities"
+
+    @abstractmethod
+    def embed(self, inputs: Inputs) -> np.ndarray:
+        """(n, d) float32, label-free, deterministic."""
+
+    def content(self, inputs: Inputs) -> Any:
+        """(n, d) dense or CSR features of the content that cannot see the atoms; the default is the embedding."""
+        return self.embed(inputs)
+
+    @abstractmethod
+    def atoms(self, inputs: Inputs) -> Atoms:
+        """Small parts with names; see `Atoms`."""
+
+    def signal(self, inputs: Inputs) -> np.ndarray:
+        """(n, p) float32 raw signal in an orthonormal basis, or Unavailable."""
+        raise Unavailable("signal")
+
+    @abstractmethod
+    def features(self, inputs: Inputs) -> Any:
+        """(n, p) stateless features (dense float32 or CSR) in which a linear probe can learn a trigger."""
+
+    @abstractmethod
+    def lift(self, inputs: Inputs, members: np.ndarray, background: np.ndarray, place: dict[str, Any]) -> Trigger:
+        """The common residue of `members` against `background` as a trigger; Unavailable where there is none."""
+
+    @abstractmethod
+    def control(self, trigger: Trigger, inputs: Inputs, rng: np.random.Generator) -> Trigger:
+        """A trigger of the same size and strength that nobody planted, drawn from `inputs`."""
+
+    @abstractmethod
+    def show(self, inputs: Inputs, row: int, sample: str, trigger: Trigger | None = None) -> Evidence:
+        """The sample as people see it, with the trigger marked where that makes sense."""
+
+
+@dataclass(frozen=True, eq=False)
+class Poisoned:
+    """What an attack leaves: the data, (n,) bool truth, the trigger (if any), the target class (if any)."""
+
+    data: Dataset
+    truth: np.ndarray
+    trigger: Trigger | None = None
+    target: str | None = None
+
+
+class Attack(Ability, ABC):
+    """Clean data and an rng -> poisoned data and its truth. Authors write `poison`.
+
+    `clean_label` attacks never touch labels. Every attack has a `rate` parameter: the share of all samples.
+    """
+
+    shelf = "attacks"
+    clean_label: ClassVar[bool] = False
+
+    @abstractmethod
+    def poison(self, data: Dataset, rng: np.random.Generator) -> Poisoned:
+        """A poisoned copy; rows outside the truth are left byte-identical."""
+
+    @final
+    def __call__(self, data: Dataset, rng: np.random.Generator) -> Poisoned:
+        """The checked call. Raises UsageError for a rate or a target that the data cannot bear."""
+        rate = getattr(self, "rate", None)
+        if rate is not None and not 0 < rate <= 1:
+            raise UsageError(f"rate {rate} is not above 0 and at most 1", advice="give a share of all samples, such as 0.01")
+        if not self.supports(data.modality):
+            raise UsageError(f"{self.info.name} works on {', '.join(self.info.modalities)}, not on {data.modality}",
+                             advice="bezoar list --shelf attacks shows what fits")
+        if "labels" in self.info.needs and data.labels is None:
+            raise UsageError(f"{self.info.name} needs labels", advice="name the label column with --label")
+        try:
+            done = self.poison(data, rng)
+        except BezoarError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            raise AbilityFailed(f"{self.info.name} failed: {type(error).__name__}: {error}") from error
+        if done.truth.shape != (len(done.data),) or done.truth.dtype != bool:
+            raise AbilityFailed(f"{self.info.name} returned a truth that does not fit its data")
+        return done
+
+
+@dataclass(frozen=True)
+class Change:
+    """One reversible step of a repair: what was done to which sample, because of which finding."""
+
+    sample: str
+    action: str  # quarantined
+    finding: str
+
+
+@dataclass(frozen=True, eq=False)
+class Repaired:
+    """What a repair leaves: which rows are kept, (n,) bool, and the list of changes, in order."""
+
+    keep: np.ndarray
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Repair(Ability, ABC):
+    """A finding -> a better dataset. Authors write `repair`; no findings, no change."""
+
+    shelf = "repairs"
+
+    @abstractmethod
+    def repair(self, data: Dataset, findings: tuple[Finding, ...]) -> Repaired:
+        """Which rows stay, and why the others go."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a source should read: columns that the user named ('' = infer), and limits.
+
+    `keep_columns` are further columns to carry in `Dataset.origin` (for `--group`).
+    """
+
+    modality: str = ""
+    label: str = ""
+    text: str = ""
+    id: str = ""
+    source: str = ""
+    contributor: str = ""
+    time: str = ""
+    keep_columns: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+
+class Source(Ability, ABC):
+    """Where datasets come from and go to. `claims` is cheap; `open` reads; `write` puts a subset or a changed copy."""
+
+    shelf = "sources"
+
+    @abstractmethod
+    def claims(self, path: Path) -> bool:
+        """Whether this source knows how to read what stands at `path`."""
+
+    @abstractmethod
+    def open(self, path: Path, reading: Reading) -> Dataset:
+        """The dataset; raises UnreadableInput or Refused with cause and fix."""
+
+    @abstractmethod
+    def write(self, original: Path, data: Dataset, rows: np.ndarray, out: Path, reading: Reading,
+              changed: np.ndarray | None = None) -> None:
+        """Write `rows` (row numbers of `data`) to `out` in the format of `original`.
+
+        Rows that are not in `changed` are copied byte for byte (files) or cell for cell (tables) from `original`;
+        rows in `changed` (bool, (n,)) take inputs and labels from `data`.
+        """
+
+
+class Renderer(Ability, ABC):
+    """Report -> one file. Authors write `render`."""
+
+    shelf = "reports"
+    filename: ClassVar[str] = ""
+
+    @abstractmethod
+    def render(self, report: Report) -> bytes:
+        """The bytes of `filename`; everything from outside is escaped for this sink."""
+
+
+def walk(cls: type) -> Iterator[type]:
+    """All concrete subclasses, depth first, by name."""
+    for sub in sorted(cls.__subclasses__(), key=lambda c: c.__name__):
+        if not inspect.isabstract(sub):
+            yield sub
+        yield from walk(sub)

@@ -1,0 +1,34 @@
+"""Atoms: the small parts that an input has or has not. One miner reads them and cannot tell a word from a patch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Atoms:
+    """Which of n samples hold which of m atoms.
+
+    matrix    scipy.sparse.csc_array, (n, m), bool/uint8; a column lists the holders of one atom
+    families  names of the kinds of atoms, e.g. ("token", "bigram") or ("patch",)
+    family    (m,) int16 into `families`
+    expected  (m,) float64: how many holders the modality's own label-free null expects (the same patch code at
+              other positions; independence of two columns); NaN where it has no such null
+    searched  (len(families),) float64: how many atoms were looked at to arrive at these columns, for multiplicity
+    name      name(j) -> plain words for atom j: "the word 'cf'", "patch 3f2a at row 28, column 28"
+    """
+
+    matrix: Any
+    families: tuple[str, ...]
+    family: np.ndarray
+    expected: np.ndarray
+    searched: np.ndarray
+    name: Callable[[int], str]
+
+    @property
+    def n_atoms(self) -> int:
+        return int(self.matrix.shape[1])

@@ -1,0 +1,135 @@
+"""Lazy, shared, read-only views of a dataset; each is computed once per run whoever asks first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from bezoar.core.atoms import Atoms
+from bezoar.core.dataset import Dataset
+from bezoar.core.errors import Unavailable
+from bezoar.core.evidence import Evidence
+from bezoar.core.inputs import frozen
+from bezoar.core.trigger import Trigger
+
+if TYPE_CHECKING:
+    from bezoar.core.ability import Modality
+
+T = TypeVar("T")
+
+
+class View:
+    """The dataset as detectors see it.
+
+    `groups` are the origin columns whose outcomes are to be compared (`--group`). `reference` is the view of a
+    trusted clean set, or None. A view that is missing raises Unavailable; it is never None.
+    """
+
+    def __init__(self, dataset: Dataset, modality: Modality, *, seed: int = 0, reference: View | None = None,
+                 groups: tuple[str, ...] = (), encoder: Callable[[Any], np.ndarray] | None = None) -> None:
+        self.dataset = dataset
+        self.modality = modality
+        self.seed = seed
+        self.group_columns = groups
+        self._reference = reference
+        self._encoder = encoder
+        self._kept: dict[str, Any] = {}
+        self._lock = threading.RLock()
+
+    def _once(self, key: str, compute: Callable[[], T]) -> T:
+        with self._lock:
+            if key not in self._kept:
+                value = compute()
+                self._kept[key] = frozen(value) if isinstance(value, np.ndarray) else value
+            return self._kept[key]  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    # -- what the dataset holds
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(n,) int64 codes; every sample has one."""
+        if self.dataset.labels is None:
+            raise Unavailable("labels", advice="name the label column with --label")
+        return self.dataset.labels.codes
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        if self.dataset.labels is None:
+            raise Unavailable("labels")
+        return self.dataset.labels.classes
+
+    def origin(self, column: str) -> np.ndarray:
+        """(n,) object array of strings."""
+        if column not in self.dataset.origin:
+            raise Unavailable(f"origin column {column!r}")
+        return self.dataset.origin[column]
+
+    @property
+    def origins(self) -> Mapping[str, np.ndarray]:
+        return self.dataset.origin
+
+    @property
+    def reference(self) -> View:
+        if self._reference is None:
+            raise Unavailable("reference", advice="give a trusted clean set with --reference")
+        return self._reference
+
+    # -- what the modality supplies
+
+    def embed(self) -> np.ndarray:
+        """(n, d) float32 label-free embedding (the user's encoder where one was given)."""
+        compute = self._encoder or self.modality.embed
+        return self._once("embed", lambda: np.asarray(compute(self.dataset.inputs), np.float32))
+
+    def content(self) -> Any:
+        """(n, d) dense or CSR content features that cannot see the atoms."""
+        return self._once("content", lambda: self.modality.content(self.dataset.inputs))
+
+    def atoms(self) -> Atoms:
+        return self._once("atoms", lambda: self.modality.atoms(self.dataset.inputs))
+
+    def signal(self) -> np.ndarray:
+        """(n, p) float32."""
+        return self._once("signal", lambda: self.modality.signal(self.dataset.inputs))
+
+    def features(self) -> Any:
+        """(n, p) features of the linear probe."""
+        return self._once("features", lambda: self.modality.features(self.dataset.inputs))
+
+    def lift(self, members: np.ndarray, background: np.ndarray, place: dict[str, Any]) -> Trigger:
+        return self.modality.lift(self.dataset.inputs, members, background, place)
+
+    def show(self, row: int, trigger: Trigger | None = None) -> Evidence:
+        return self.modality.show(self.dataset.inputs, row, str(self.dataset.ids[row]), trigger)
+
+    # -- what follows from those
+
+    def clusters(self) -> np.ndarray:
+        """(n,) int64: near-duplicates share a number; made from the embedding, without labels."""
+        def compute() -> np.ndarray:
+            from bezoar.maths.neighbours import near_duplicate_clusters
+
+            return near_duplicate_clusters(self.embed())
+        return self._once("clusters", compute)
+
+    def neighbours(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n, k) int32 nearest rows and (n, k) float32 cosine distances in the embedding, self excluded, k <= 20."""
+        def compute() -> tuple[np.ndarray, np.ndarray]:
+            from bezoar.maths.neighbours import nearest
+
+            return nearest(self.embed(), k=20)
+        return self._once("neighbours", compute)
+
+    def content_probabilities(self) -> np.ndarray:
+        """(n, K) float32: class probabilities of each sample by a content model that saw neither it nor its near-duplicates."""
+        def compute() -> np.ndarray:
+            from bezoar.maths.crossfit import crossfit_probabilities
+
+            return crossfit_probabilities(self.content(), self.labels, len(self.classes), groups=self.clusters(), seed=self.seed)
+        return self._once("content_probabilities", compute)
