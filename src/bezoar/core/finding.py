@@ -42,6 +42,8 @@ class Finding:
     evidence: tuple[Evidence, ...] = ()
     agreeing: tuple[str, ...] = ()
     """Other channels that proposed the same members."""
+    effect: tuple[float, float] | None = None
+    """Share of held-out samples that the trigger flips to the target, and the share that matched controls flip."""
 
     @property
     def id(self) -> str:
@@ -55,7 +57,7 @@ class Finding:
                 "title": self.title, "target": self.target, "count": len(self.members), "members": list(self.members),
                 "quarantined": list(self.quarantined), "at_least": self.at_least,
                 "p_value": self.p_value, "suspicion": self.suspicion, "confirmed": self.confirmed,
-                "advisory": self.advisory, "trigger": self.trigger.to_dict() if self.trigger else None,
+                "effect": list(self.effect) if self.effect else None, "advisory": self.advisory, "trigger": self.trigger.to_dict() if self.trigger else None,
                 "origin": self.origin, "threat": threat_record(self.threat), "because": self.because,
                 "doubt": self.doubt, "evidence": [evidence_to_dict(e) for e in self.evidence], "advice": self.advice}
 
@@ -69,7 +71,8 @@ class Finding:
                    trigger=trigger_from_dict(data["trigger"]) if data["trigger"] else None,
                    confirmed=data["confirmed"], advisory=data["advisory"], because=data["because"],
                    doubt=data["doubt"], advice=data["advice"], origin=data["origin"],
-                   evidence=tuple(evidence_from_dict(e) for e in data["evidence"]), agreeing=tuple(data["agreeing"]))
+                   evidence=tuple(evidence_from_dict(e) for e in data["evidence"]), agreeing=tuple(data["agreeing"]),
+                   effect=tuple(data["effect"]) if data["effect"] else None)
 
 
 @dataclass(frozen=True)
