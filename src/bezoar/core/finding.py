@@ -57,7 +57,8 @@ class Finding:
                 "title": self.title, "target": self.target, "count": len(self.members), "members": list(self.members),
                 "quarantined": list(self.quarantined), "at_least": self.at_least,
                 "p_value": self.p_value, "suspicion": self.suspicion, "confirmed": self.confirmed,
-                "effect": list(self.effect) if self.effect else None, "advisory": self.advisory, "trigger": self.trigger.to_dict() if self.trigger else None,
+                "effect": list(self.effect) if self.effect else None, "advisory": self.advisory,
+                "trigger": self.trigger.to_dict() if self.trigger else None,
                 "origin": self.origin, "threat": threat_record(self.threat), "because": self.because,
                 "doubt": self.doubt, "evidence": [evidence_to_dict(e) for e in self.evidence], "advice": self.advice}
 
