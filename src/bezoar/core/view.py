@@ -37,10 +37,13 @@ class View:
         self._reference = reference
         self._encoder = encoder
         self._kept: dict[str, Any] = {}
-        self._lock = threading.RLock()
+        self._gate = threading.Lock()
+        self._locks: dict[str, threading.RLock] = {}
 
     def _once(self, key: str, compute: Callable[[], T]) -> T:
-        with self._lock:
+        with self._gate:
+            lock = self._locks.setdefault(key, threading.RLock())
+        with lock:
             if key not in self._kept:
                 value = compute()
                 self._kept[key] = frozen(value) if isinstance(value, np.ndarray) else value

@@ -46,13 +46,13 @@ def least_false(p: np.ndarray, alpha: float) -> int:
     if m == 0:
         return 0
     s = np.sort(p)
-    sizes = np.arange(1, m + 1)
-    # h = the largest size of a subset of the largest p-values that Simes does not reject
-    h = 0
-    for size in sizes[::-1]:
+    small = int(np.searchsorted(s, alpha, side="right"))
+    # h = the largest size of a subset of the largest p-values that Simes does not reject; p > alpha never reject
+    h = m - small
+    for size in range(m, m - small, -1):
         tail = s[m - size:]
         if (tail * size > alpha * np.arange(1, size + 1)).all():
-            h = int(size)
+            h = size
             break
     if h == 0:
         return m
@@ -66,7 +66,7 @@ def least_members(members: int, expected: float, alpha: float) -> int:
     """How many of `members` cannot be nature's at confidence 1 - alpha, where nature gives Poisson(`expected`).
 
     >>> least_members(30, 2.0, 0.01)
-    23
+    24
     """
     from scipy.stats import poisson
 

@@ -1,0 +1,73 @@
+"""Groups of all detectors -> campaigns: disjoint sets of samples, each with its best explanation first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bezoar.core.ability import Group
+
+
+@dataclass(frozen=True, eq=False)
+class Campaign:
+    """A group that was kept, who proposed it, who agreed, and its corrected p-value."""
+
+    ability: str
+    group: Group
+    p_value: float
+    agreeing: tuple[str, ...] = ()
+
+
+def narrowed(group: Group, keep: np.ndarray) -> Group:
+    """The same group with only the members where `keep` (k,) is True."""
+    return replace(group, members=group.members[keep], sure=None if group.sure is None else group.sure[keep])
+
+
+def quarantine(group: Group, fdr: float) -> np.ndarray:
+    """(k,) bool: the members to take out, most certain first, while the expected share of clean ones stays <= fdr.
+
+    >>> g = Group(np.arange(4), 0.0, "label-flip", "x", sure=np.array([1.0, 0.99, 0.9, 0.2]))
+    >>> quarantine(g, 0.05).tolist()
+    [True, True, True, False]
+    """
+    if group.sure is None:
+        return np.ones(len(group.members), bool)
+    order = np.argsort(-group.sure, kind="stable")
+    share = np.cumsum(1 - group.sure[order]) / np.arange(1, len(order) + 1)
+    take = np.zeros(len(order), bool)
+    take[order[share <= fdr]] = True
+    return take
+
+
+def _order(item: tuple[str, Group, float]) -> tuple[bool, bool, float, int, str]:
+    name, group, p = item
+    return group.advisory, not group.liftable, p, -len(group.members), name
+
+
+def campaigns(proposals: list[tuple[str, Group, float]], n: int) -> list[Campaign]:
+    """Disjoint campaigns from (detector, group, corrected p) triples that already passed.
+
+    Groups with a trigger claim members first; a later group of mostly claimed members only agrees; one with enough
+    left keeps the rest. Source-level groups stand beside the others and claim nothing.
+    """
+    owner = np.full(n, -1)
+    out: list[Campaign] = []
+    for name, group, p in sorted(proposals, key=_order):
+        if group.kind == "source" or len(group.members) == 0:
+            out.append(Campaign(name, group, p))
+            continue
+        free = owner[group.members] < 0
+        taken = owner[group.members][~free]
+        if len(taken) and free.sum() < max(3, 0.3 * len(group.members)):
+            first = int(np.bincount(taken).argmax())
+            host = out[first]
+            if name not in (host.ability, *host.agreeing):
+                out[first] = replace(host, agreeing=(*host.agreeing, name))
+            continue
+        rest = narrowed(group, free)
+        if len(taken) > len(rest.members) and group.advisory:
+            continue
+        owner[rest.members] = len(out)
+        out.append(Campaign(name, rest, p))
+    return out

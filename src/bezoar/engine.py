@@ -1,0 +1,228 @@
+"""Runs detectors over a view and makes the report. Never prints, opens no file, knows no method by name."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bezoar.campaigns import Campaign, campaigns
+from bezoar.confirm import Prober
+from bezoar.core.ability import Detector, Scores
+from bezoar.core.errors import BezoarError, Unavailable
+from bezoar.core.events import Finished, Listener, Note, Started, deaf
+from bezoar.core.report import OutcomeLine, Report, ScoreTable, Sensitivity
+from bezoar.core.view import View
+from bezoar.findings import as_finding
+from bezoar.maths.conformal import rank_p_within
+from bezoar.maths.fuse import top_two
+from bezoar.maths.multiple import holm
+from bezoar.overview import overview
+
+SMALLEST_SCAN = 30
+"""Below this many samples no verdict is given."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run. `alpha` is the family-wise error of findings, `fdr` that of the quarantine list."""
+
+    alpha: float = 0.01
+    fdr: float = 0.05
+    seed: int = 0
+    workers: int = 2
+    controls: int = 199
+    most_confirmed: int = 20
+    accepted: frozenset[str] = frozenset()
+    recall: Callable[[str], Scores | None] = field(default=lambda key: None)
+    """Gives back what an interrupted run had finished, by key."""
+    keep: Callable[[str, Scores], None] = field(default=lambda key, scores: None)
+    """Takes each finished detector's scores."""
+
+
+def generator(seed: int, name: str) -> np.random.Generator:
+    """A stream of its own for each ability: adding one ability never changes another's numbers."""
+    return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(name.encode())]))
+
+
+def scan(view: View, detectors: Sequence[Detector], options: Options | None = None, listener: Listener = deaf,
+         skipped: Sequence[OutcomeLine] = ()) -> Report:
+    """The whole way of a scan: score, correct, group, lift, confirm, bound, judge. Same view and options, same report."""
+    options = options or Options()
+    began = time.perf_counter()
+    scores, outcomes, interrupted = _score_all(view, detectors, options, listener)
+    names = list(scores)
+    listener(Started("campaigns", len(detectors), len(detectors) + 1))
+    found = _campaigns(scores, options, len(view))
+    confirmed_by = _Confirmer(view, options)
+    findings = tuple(as_finding(view, c, confirmed_by, options.alpha / max(len(found), 1), options.fdr) for c in found)
+    table = _table(view, scores, findings)
+    outcomes = [*outcomes, *skipped]
+    verdict, reason = judge(findings, outcomes, len(view), options, interrupted)
+    listener(Finished("campaigns", "found" if findings else "nothing", time.perf_counter() - began))
+    counted = [f for f in findings if not f.advisory and f.id not in options.accepted]
+    dataset = view.dataset
+    return Report(
+        subject={"kind": "dataset", "name": dataset.name, "modality": dataset.modality, "samples": len(dataset),
+                 "classes": 0 if dataset.labels is None else len(dataset.labels.classes), "fingerprint": dataset.fingerprint},
+        verdict=verdict, reason=reason, alpha=options.alpha, poisoned_at_least=_bound(counted),
+        findings=findings, outcomes=tuple(outcomes), sensitivity=_sensitivity(scores),
+        plan={"detectors": {d.info.name: d.parameters() for d in detectors}, "alpha": options.alpha, "fdr": options.fdr,
+              "controls": options.controls},
+        seed=options.seed, seconds=time.perf_counter() - began,
+        notes=(*dataset.notes, *dataset.declared, *(f"{k}: {note}" for k in names for note in scores[k].notes)),
+        unreadable=dataset.unreadable, overview=(*overview(view, table), *(e for k in names for e in scores[k].overview)),
+        accepted=tuple(sorted(options.accepted & {f.id for f in findings})), scores=table)
+
+
+def _score_all(view: View, detectors: Sequence[Detector], options: Options,
+               listener: Listener) -> tuple[dict[str, Scores], list[OutcomeLine], bool]:
+    """Scores by detector name (in the order given), one outcome line each, and whether a person stopped the run."""
+    from threadpoolctl import threadpool_limits
+
+    done: dict[str, Scores] = {}
+    lines: dict[str, OutcomeLine] = {}
+
+    def run(detector: Detector, index: int) -> None:
+        name = detector.info.name
+        started = time.perf_counter()
+        listener(Started(name, index, len(detectors) + 1))
+        if not detector.supports(view.dataset.modality):
+            lines[name] = OutcomeLine(name, "skipped", f"is for {', '.join(detector.info.modalities)}")
+        elif (kept := options.recall(name)) is not None:
+            done[name] = kept
+            lines[name] = OutcomeLine(name, "found" if kept.groups else "nothing", "resumed")
+        else:
+            try:
+                result = detector(view, generator(options.seed, name))
+            except Unavailable as missing:
+                lines[name] = OutcomeLine(name, "skipped", str(missing), time.perf_counter() - started)
+            except BezoarError as error:
+                lines[name] = OutcomeLine(name, "failed", str(error), time.perf_counter() - started)
+            else:
+                done[name] = result
+                options.keep(name, result)
+                passed = any(g.p_value <= options.alpha for g in result.groups)
+                lines[name] = OutcomeLine(name, "found" if passed else "nothing", "", time.perf_counter() - started)
+        listener(Finished(name, lines[name].status, time.perf_counter() - started))
+
+    interrupted = False
+    with threadpool_limits(limits=1):  # one thread inside, several beside each other: sums never change their order
+        pool = ThreadPoolExecutor(max_workers=max(1, options.workers))
+        jobs: list[Future[None]] = [pool.submit(run, d, i) for i, d in enumerate(detectors)]
+        try:
+            for job in jobs:
+                job.result()
+        except KeyboardInterrupt:
+            interrupted = True
+            listener(Note("stopping: what is finished is kept, the rest is skipped"))
+            for job in jobs:
+                job.cancel()
+        pool.shutdown(wait=True)
+    for d in detectors:
+        lines.setdefault(d.info.name, OutcomeLine(d.info.name, "skipped", "stopped before it ran"))
+    order = [d.info.name for d in detectors]
+    return {k: done[k] for k in order if k in done}, [lines[k] for k in order], interrupted
+
+
+def _campaigns(scores: dict[str, Scores], options: Options, n: int) -> list[Campaign]:
+    """Each detector has paid for its own search; here the family grows by the number of detectors that ran (Holm)."""
+    proposals = [(name, g) for name, s in scores.items() for g in s.groups]
+    if not proposals:
+        return []
+    best: dict[str, float] = {}
+    for name, g in proposals:
+        best[name] = min(best.get(name, 1.0), g.p_value)
+    ran = sorted(scores)
+    adjusted = holm(np.array([best.get(k, 1.0) for k in ran]))
+    factor = {k: max(adjusted[i] / max(best.get(k, 1.0), 1e-300), 1.0) for i, k in enumerate(ran)}
+    passed = [(name, g, min(1.0, g.p_value * factor[name])) for name, g in proposals]
+    return campaigns([t for t in passed if t[2] <= options.alpha], n)
+
+
+class _Confirmer:
+    """Transplants for at most `most_confirmed` campaigns, sharing the probes."""
+
+    def __init__(self, view: View, options: Options) -> None:
+        self._view, self._options = view, options
+        self._prober: Prober | None = None
+        self._left = options.most_confirmed
+
+    def __call__(self, trigger: Any, members: np.ndarray, target: int | None) -> Any:
+        """A Confirmation, or a sentence that says why there is none."""
+        if target is None:
+            return "no single target class to test"
+        if self._left <= 0:
+            return f"only the first {self._options.most_confirmed} campaigns are confirmed"
+        self._left -= 1
+        rng = generator(self._options.seed, "confirm")
+        try:
+            if self._prober is None:
+                self._prober = Prober(self._view, generator(self._options.seed, "probe"))
+            return self._prober.confirm(trigger, members, target, rng, controls=self._options.controls)
+        except Unavailable as missing:
+            return str(missing)
+
+
+def judge(findings: Sequence[Any], outcomes: Sequence[OutcomeLine], n: int, options: Options,
+          interrupted: bool = False) -> tuple[str, str]:
+    """The verdict and one sentence of reason. Never "clean"."""
+    counted = [f for f in findings if not f.advisory and f.id not in options.accepted]
+    causal = [f for f in counted if f.confirmed and f.at_least > 0]
+    if causal:
+        return "poisoned", f"{len(causal)} of {len(counted)} campaigns beyond chance move samples that never carried the trigger"
+    if counted:
+        return "suspicious", f"{len(counted)} campaign{'s' if len(counted) > 1 else ''} beyond chance, none confirmed by transplant"
+    ran = [o for o in outcomes if o.status in ("found", "nothing")]
+    if n < SMALLEST_SCAN:
+        return "inconclusive", f"{n} samples are too few: at least {SMALLEST_SCAN} are needed for a verdict"
+    if interrupted:
+        return "inconclusive", "the run was stopped before all checks had run"
+    if not ran:
+        return "inconclusive", "no check could run"
+    failed = [o.ability for o in outcomes if o.status == "failed"]
+    if failed:
+        return "inconclusive", "nothing found, and these checks failed: " + ", ".join(failed)
+    return "no evidence", f"{len(ran)} checks ran and none found a campaign at a family-wise error of {options.alpha:g}"
+
+
+def _bound(counted: Sequence[Any]) -> int:
+    """Campaigns are disjoint, each bound holds at alpha / number of campaigns, so their sum holds at alpha."""
+    return sum(f.at_least for f in counted if f.kind != "source")
+
+
+def _sensitivity(scores: dict[str, Scores]) -> tuple[Sensitivity, ...]:
+    best: dict[str, int] = {}
+    for s in scores.values():
+        for family, count in s.smallest.items():
+            best[family] = min(best.get(family, count), count)
+    return tuple(Sensitivity(family, count, None, "analytic bound of the test, before any loss")
+                 for family, count in sorted(best.items()))
+
+
+def _table(view: View, scores: dict[str, Scores], findings: Sequence[Any]) -> ScoreTable:
+    """Fused suspicion ranks within the class; `flagged` and `finding` come from the campaigns that passed."""
+    n = len(view)
+    labels = view.dataset.labels
+    codes = np.zeros(n, np.int64) if labels is None else labels.codes
+    columns = {k: np.asarray(s.suspicion, np.float64) for k, s in scores.items()}
+    fused = top_two(np.column_stack(list(columns.values()))) if columns else np.full(n, np.nan)
+    row = {sample: i for i, sample in enumerate(view.dataset.ids)}
+    flagged = np.zeros(n, bool)
+    finding = np.full(n, "", object)
+    lifted = np.where(np.isnan(fused), 0.0, fused)
+    top = float(lifted.max(initial=0.0)) + 1.0
+    for f in reversed(list(findings)):
+        rows = np.array([row[m] for m in f.members], np.int64)
+        finding[rows] = f.id
+        if not f.advisory:
+            lifted[rows] += top * (1.0 if f.kind != "source" else 0.0)
+            flagged[[row[m] for m in f.quarantined]] = True
+    p = rank_p_within(lifted, codes)
+    text = np.array(["" if labels is None or c < 0 else labels.classes[c] for c in codes], object)
+    return ScoreTable(view.dataset.ids, text, 1.0 - rank_p_within(lifted, np.zeros(n)), p, flagged, finding, columns)

@@ -1,0 +1,118 @@
+"""A campaign in words and pictures: lift the trigger, confirm it, say what was seen, why, how sure, what next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from bezoar.campaigns import Campaign, quarantine
+from bezoar.confirm import Confirmation
+from bezoar.core.ability import Group
+from bezoar.core.errors import Unavailable
+from bezoar.core.evidence import Bars, Evidence
+from bezoar.core.finding import Finding
+from bezoar.core.trigger import Trigger
+from bezoar.core.view import View
+from bezoar.maths.multiple import least_members
+
+SHOWN = 12
+"""Members shown as thumbnails or excerpts."""
+
+_WHY = {
+    "backdoor-dirty-label": "A model trained on this learns to answer the target class whenever the trigger is there.",
+    "backdoor-clean-label": "The labels are right, but a model can learn the trigger as a shortcut to this class.",
+    "label-flip": "Wrong labels teach a model the wrong thing; many of one kind move its decisions.",
+    "targeted": "A few samples can bend the answer for one chosen input.",
+    "availability": "Training on this makes a model worse everywhere.",
+    "source": "One source that differs from the rest can carry poison that no single sample shows.",
+    "bias": "A model learns the gap as if it were a fact about the group.",
+    "integrity": "What a reviewer sees and what a model reads are not the same.",
+    "duplicates": "Repeated samples weigh more than they should and can carry one planted message.",
+    "declared": "This data says of itself that it was poisoned on purpose.",
+}
+_DOUBT = {
+    "backdoor-dirty-label": "A natural shortcut (a watermark, a template, a camera artefact) that comes with one class looks the same.",
+    "backdoor-clean-label": "A natural shortcut (a watermark, a boilerplate line, a batch of near-copies) looks the same.",
+    "label-flip": "Hard or ambiguous samples look mislabelled to a simple model.",
+    "source": "Sources may differ for honest reasons: another season, camera, region or rule of labelling.",
+}
+
+
+def spread(view: View, rows: np.ndarray) -> dict[str, dict[str, int]]:
+    """How the members are spread over each origin column, most frequent first, at most 20 names a column."""
+    return {column: dict(Counter(str(v) for v in values[rows]).most_common(20)) for column, values in sorted(view.origins.items())}
+
+
+def _lifted(view: View, group: Group) -> Trigger | None:
+    if not group.liftable:
+        return None
+    outside = np.ones(len(view), bool)
+    outside[group.members] = False
+    background = np.flatnonzero(outside)
+    if len(background) > 4000:
+        background = background[np.linspace(0, len(background) - 1, 4000).astype(int)]
+    try:
+        return view.lift(group.members, background, group.place)
+    except Unavailable:
+        return None
+
+
+def _title(view: View, group: Group, trigger: Trigger | None, origin: dict[str, dict[str, int]]) -> str:
+    count = len(group.members)
+    what = f"{count:,} sample{'s' if count != 1 else ''}"
+    if group.target is not None:
+        what += f" of class '{view.classes[group.target]}'"
+    sole = [f"all from {column} '{next(iter(parts))}'" for column, parts in origin.items()
+            if len(parts) == 1 and len(set(view.origins[column])) > 1]
+    if sole:
+        what += ", " + ", ".join(sole) + ","
+    return f"{what}: {trigger.title() if trigger is not None else group.title}"
+
+
+def _story(group: Group, trigger: Trigger | None, confirmation: Confirmation | str, p: float, alpha: float,
+           at_least: int) -> tuple[bool | None, str]:
+    """Whether the transplant confirmed it, and the paragraph of "what we saw, how sure"."""
+    parts = [group.because or f"They share {group.title}.", _WHY.get(group.threat, "")]
+    parts.append(f"At least {at_least} of them are beyond what nature explains (family-wise p = {p:.2g}).")
+    confirmed: bool | None = None
+    if trigger is None:
+        parts.append("No trigger could be lifted from them, so the effect on a model was not tested.")
+    elif isinstance(confirmation, str):
+        parts.append(f"The effect on a model was not tested: {confirmation}.")
+    else:
+        confirmed = confirmation.passed(alpha)
+        verb = "Put on" if confirmed else "Not confirmed: put on"
+        parts.append(f"{verb} {confirmation.hosts} other samples, the trigger flips {confirmation.flipped:.0%} of them to the target"
+                     f" (controls of the same size: {confirmation.control_flipped:.0%}) and moves the target's log-odds by "
+                     f"{confirmation.effect:+.2f} (controls {confirmation.control:+.2f}; p = {confirmation.p_value:.3f}).")
+    return confirmed, " ".join(x for x in parts if x)
+
+
+def as_finding(view: View, campaign: Campaign, confirm: Any, alpha: float, fdr: float) -> Finding:
+    """The finding of a campaign; `confirm(trigger, members, target)` gives a Confirmation or the reason for none."""
+    group = campaign.group
+    rows = group.members
+    trigger = _lifted(view, group)
+    origin = spread(view, rows)
+    at_least = least_members(len(rows), group.expected, alpha) if not group.advisory else 0
+    answer: Confirmation | str = "" if trigger is None else confirm(trigger, rows, group.target)
+    confirmed, story = _story(group, trigger, answer, campaign.p_value, max(alpha, 0.01), at_least)
+    out = quarantine(group, fdr) if not group.advisory else np.zeros(len(rows), bool)
+    order = np.argsort(-(group.sure if group.sure is not None else np.ones(len(rows))), kind="stable")
+    evidence: list[Evidence] = [] if trigger is None else [trigger.describe()]
+    evidence += [view.show(int(r), trigger) for r in rows[order[:SHOWN]]]
+    evidence += [Bars(tuple(parts), tuple(float(v) for v in parts.values()), caption=f"members by {column}")
+                 for column, parts in origin.items() if len(set(view.origins[column])) > 1]
+    ids = view.dataset.ids
+    suspicion = float(1 - campaign.p_value) if not group.advisory else min(0.49, float(1 - campaign.p_value))
+    return Finding(
+        ability=campaign.ability, subject=view.dataset.fingerprint, kind=group.kind, title=_title(view, group, trigger, origin),
+        members=tuple(str(i) for i in ids[rows]), quarantined=tuple(str(i) for i in ids[rows[out]]), threat=group.threat,
+        p_value=float(campaign.p_value), suspicion=suspicion, target=None if group.target is None else view.classes[group.target],
+        at_least=at_least, trigger=trigger, confirmed=confirmed, advisory=group.advisory, because=story,
+        doubt=group.doubt or _DOUBT.get(group.threat, ""),
+        advice=group.advice or ("Look at the members; `bezoar clean` sets them aside and can undo it." if not group.advisory
+                                else "Worth a look; nothing is removed for this."),
+        origin=origin, evidence=(*evidence, *group.evidence), agreeing=campaign.agreeing)
