@@ -1,0 +1,211 @@
+"""The plain sentences that every report says in the same words: terminal, HTML and SARIF read them from here.
+
+Sentences may hold foreign text (titles, class names, sources); the sink that shows them escapes them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from bezoar.core.finding import Finding
+from bezoar.core.report import Report
+
+_MATTERS = {
+    "backdoor-dirty-label":
+        "A model trained on this learns a secret switch: whoever knows the trigger can put it on any input and get "
+        "the answer they want, while every ordinary test still looks fine.",
+    "backdoor-clean-label":
+        "The labels look right, so a review by eye passes it, and yet a model trained on this learns a secret "
+        "switch that its maker can use at will.",
+    "label-flip":
+        "Wrong labels pull the decision boundary: the model gets worse for the classes involved, sometimes only "
+        "where somebody wanted it to.",
+    "targeted":
+        "A few chosen samples are enough to make the model wrong on one chosen case while everything else looks "
+        "fine.",
+    "availability": "Training on this makes the model worse for everybody.",
+    "source":
+        "What one source or person sends can steer the model; if it differs from the rest, it is either a "
+        "different world or a different intention.",
+    "bias": "A model trained on this treats one group differently from others who are alike in every other column.",
+    "integrity":
+        "Damaged or disguised records are read differently by people, by filters and by the model; that gap is "
+        "where poison hides.",
+    "duplicates":
+        "Repeated records count many times: a handful of copies can outvote honest data, and copies across train "
+        "and test inflate the measured quality.",
+    "declared": "Somebody planted this on purpose and said so; training on it by mistake plants it in the model.",
+}
+_ODDS = ((-15, "1 in a million billion"), (-12, "1 in a trillion"), (-9, "1 in a billion"), (-8, "1 in 100 million"),
+         (-7, "1 in 10 million"), (-6, "1 in a million"), (-5, "1 in 100,000"), (-4, "1 in 10,000"))
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,120}\Z")
+
+
+def matters(threat: str) -> str:
+    """Why a threat matters, in one sentence for somebody who does not work in security.
+
+    >>> matters("availability")
+    'Training on this makes the model worse for everybody.'
+    """
+    return _MATTERS.get(threat, "Training on this may teach the model something that its owner does not want.")
+
+
+def many(count: int, noun: str, plural: str = "") -> str:
+    """A count with its noun.
+
+    >>> many(1, "campaign"), many(12000, "sample")
+    ('1 campaign', '12,000 samples')
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def chance(p_value: float) -> str:
+    """A p-value as people read it.
+
+    >>> chance(3e-9), chance(0.004), chance(0.31)
+    ('less than 1 in 100 million', 'about 1 in 250', 'about 1 in 3')
+    """
+    if not math.isfinite(p_value):
+        return "not known"
+    for exponent, words in _ODDS:
+        if p_value <= 10.0 ** exponent:
+            return "less than " + words
+    return f"about 1 in {round(1 / p_value):,}" if p_value < 0.5 else "no better than a coin toss"
+
+
+def p_text(p_value: float) -> str:
+    """A p-value as statisticians read it.
+
+    >>> p_text(0.0), p_text(3.2e-9), p_text(0.02)
+    ('p < 1e-15', 'p = 3.2e-09', 'p = 0.02')
+    """
+    if not math.isfinite(p_value):
+        return "p not known"
+    return "p < 1e-15" if p_value < 1e-15 else f"p = {p_value:.2g}"
+
+
+def percent(share: float) -> str:
+    """A share with as many digits as it deserves.
+
+    >>> percent(0.913), percent(0.0004), percent(0.0), percent(0.999)
+    ('91%', '0.04%', '0%', '99.9%')
+    """
+    if not math.isfinite(share):
+        return "unknown"
+    value = 100 * share
+    if 0 < value < 0.995 or 99 < value < 100:
+        return f"{value:.2g}%" if value < 50 else f"{value:.3g}%"
+    return f"{value:.0f}%"
+
+
+def _noun(report: Report) -> str:
+    return str(report.subject.get("kind") or "dataset")
+
+
+def headline(report: Report) -> str:
+    """The verdict in one sentence, nothing else."""
+    noun, total = _noun(report), report.subject.get("samples")
+    groups = many(len(report.counted), "campaign")
+    of = f" of {total:,} samples" if isinstance(total, int) else ""
+    if report.verdict == "poisoned":
+        if not report.poisoned_at_least:
+            return f"This {noun} is poisoned: {groups} found."
+        were = "was" if report.poisoned_at_least == 1 else "were"
+        return f"This {noun} is poisoned: at least {report.poisoned_at_least:,}{of} {were} planted, in {groups}."
+    if report.verdict == "suspicious":
+        return f"This {noun} is suspicious: {groups} should be looked at by a person before anybody trains on it."
+    if report.verdict == "no evidence":
+        return f"No evidence of poison was found in this {noun}. That is not the same as clean."
+    return f"No conclusion about this {noun}: the checks that matter could not be completed."
+
+
+def sure(report: Report) -> str:
+    """How sure the verdict is."""
+    one_in = round(1 / report.alpha) if report.alpha > 0 else 0
+    base = f"Of {one_in:,} clean datasets, about one would raise a false alarm (alpha {percent(report.alpha)})." if one_in else ""
+    strongest = min((f.p_value for f in report.counted if math.isfinite(f.p_value)), default=math.nan)
+    if report.verdict in ("poisoned", "suspicious") and math.isfinite(strongest):
+        return f"Clean data would show something like the strongest finding with a chance of {chance(strongest)}. {base}"
+    return base
+
+
+def unseen(report: Report) -> str:
+    """What the run could not have seen, in one or two sentences; never empty."""
+    parts = []
+    floor = [s for s in report.sensitivity if s.smallest_count_found is not None]
+    if floor:
+        worst = max(floor, key=lambda s: s.smallest_count_found or 0)
+        best = min(floor, key=lambda s: s.smallest_count_found or 0)
+        if worst.smallest_count_found == best.smallest_count_found:
+            parts.append(f"Poison of fewer than {worst.smallest_count_found:,} samples would have gone unseen.")
+        else:
+            parts.append(f"The smallest poison that would have been found is {best.smallest_count_found:,} samples for "
+                         f"{best.family}, and {worst.smallest_count_found:,} for {worst.family}.")
+    blind = [s.family for s in report.sensitivity if s.smallest_count_found is None]
+    if blind:
+        more = f" and {len(blind) - 4} more" if len(blind) > 4 else ""
+        parts.append(f"This run could not have seen {', '.join(blind[:4])}{more}.")
+    if not parts:
+        parts.append("How small a poison this run would have found was not measured.")
+    skipped, failed = (sum(o.status == s for o in report.outcomes) for s in ("skipped", "failed"))
+    gaps = [many(k, "check") + f" {word}" for k, word in ((skipped, "skipped"), (failed, "failed")) if k]
+    if gaps:
+        parts.append((" and ".join(gaps)).capitalize() + "; the reasons are listed.")
+    if report.unreadable:
+        were = "was" if len(report.unreadable) == 1 else "were"
+        parts.append(f"{many(len(report.unreadable), 'sample')} could not be read and {were} not checked.")
+    return " ".join(parts)
+
+
+def sureness(finding: Finding) -> str:
+    """How sure one finding is: chance, lower bound, what the transplant showed, who agrees."""
+    parts = [f"Chance alone would do this with a probability of {chance(finding.p_value)} ({p_text(finding.p_value)}, "
+             "corrected for everything that was searched)."]
+    if finding.at_least:
+        parts.append(f"At least {finding.at_least:,} of the {len(finding.members):,} members cannot be explained by chance "
+                     "or nature.")
+    flips, controls = (percent(e) for e in finding.effect or (math.nan, math.nan))
+    if finding.confirmed is True:
+        shown = f": put on held-out samples it flips {flips} of them, matched controls flip {controls}" if finding.effect else ""
+        parts.append(f"Confirmed by transplant{shown}.")
+    elif finding.confirmed is False:
+        shown = f" ({flips} flipped, {controls} by matched controls)" if finding.effect else ""
+        parts.append(f"The transplant did not confirm it{shown}: a model may not have learned this.")
+    else:
+        parts.append("The trigger was not put to the test on other samples, because that could not be done here.")
+    if finding.agreeing:
+        parts.append("Proposed independently by " + ", ".join(finding.agreeing) + " as well.")
+    return " ".join(parts)
+
+
+def data_word(report: Report) -> str:
+    """What to write for DATA in a command: the path where it needs no quoting, else the word DATA.
+
+    Nothing that an attacker named is ever put into a command line that people copy.
+    """
+    path = str(report.subject.get("path") or "")
+    return path if _PLAIN_NAME.match(path.lstrip("/")) else "DATA"
+
+
+def next_commands(report: Report) -> list[tuple[str, str]]:
+    """(command, what it does), most useful first."""
+    data = data_word(report)
+    if report.verdict in ("poisoned", "suspicious"):
+        return [(f"bezoar clean {data} --report report.json --out cleaned",
+                 "take the quarantine list out; nothing is deleted, and bezoar restore undoes it"),
+                (f"bezoar scan {data} --effort deep", "look again, harder, before deciding about people or vendors"),
+                (f"bezoar scan {data} --baseline baseline.json", "accept findings that a person has reviewed, by id")]
+    if report.verdict == "inconclusive":
+        return [(f"bezoar scan {data} --strict", "stop at the first check that cannot run, and say why"),
+                ("bezoar list --json", "see which checks need which extras")]
+    return [(f"bezoar scan {data} --effort deep", "look for smaller poison"),
+            (f"bezoar scan {data} --reference CLEAN",
+             "compare with data that you trust; that sees what a single set cannot show")]
+
+
+def next_command(report: Report, finding: Finding) -> str:
+    """The one command to type for one finding."""
+    if finding.advisory:
+        return f"bezoar explain {finding.ability}"
+    return f"bezoar clean {data_word(report)} --report report.json --out cleaned"
