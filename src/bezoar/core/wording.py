@@ -123,7 +123,7 @@ def headline(report: Report) -> str:
 def sure(report: Report) -> str:
     """How sure the verdict is."""
     one_in = round(1 / report.alpha) if report.alpha > 0 else 0
-    base = f"Of {one_in:,} clean datasets, about one would raise a false alarm (alpha {percent(report.alpha)})." if one_in else ""
+    base = f"Of {one_in:,} clean datasets, about one would raise an alarm (alpha {percent(report.alpha)})." if one_in else ""
     strongest = min((f.p_value for f in report.counted if math.isfinite(f.p_value)), default=math.nan)
     if report.verdict in ("poisoned", "suspicious") and math.isfinite(strongest):
         return f"Clean data would show something like the strongest finding with a chance of {chance(strongest)}. {base}"
@@ -167,7 +167,7 @@ def sureness(finding: Finding) -> str:
                      "or nature.")
     flips, controls = (percent(e) for e in finding.effect or (math.nan, math.nan))
     if finding.confirmed is True:
-        shown = f": put on held-out samples it flips {flips} of them, matched controls flip {controls}" if finding.effect else ""
+        shown = f": put on held-out samples it flips {flips}, matched controls flip {controls}" if finding.effect else ""
         parts.append(f"Confirmed by transplant{shown}.")
     elif finding.confirmed is False:
         shown = f" ({flips} flipped, {controls} by matched controls)" if finding.effect else ""
