@@ -1,0 +1,41 @@
+"""Bezoar answers one question: has this been poisoned?
+
+In the order of use:
+
+    import bezoar
+
+    report = bezoar.scan("photos/")                  # a path, arrays, a data frame, a torch dataset
+    report = bezoar.scan(x, y)                       # report.verdict, report.findings, report.scores
+    bezoar.write_report(report, "out/")              # report.json, report.html, report.sarif, scores.parquet
+    bezoar.clean("photos/", "out/report.json", "safe/")
+    bezoar.restore("safe/", "photos-again/")
+    bezoar.attack("badnets", "photos/", "poisoned/", rate=0.01)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bezoar.api import accept, attack, catalogue, clean, explain, load, poison, read_report, restore, scan, write_report
+    from bezoar.core.dataset import Dataset
+    from bezoar.core.errors import BezoarError, ExitCode
+    from bezoar.core.report import Report
+
+__all__ = ["BezoarError", "Dataset", "ExitCode", "Report", "accept", "attack", "catalogue", "clean", "explain", "load", "poison",
+           "read_report", "restore", "scan", "write_report"]
+
+_HOMES = {"BezoarError": "bezoar.core.errors", "ExitCode": "bezoar.core.errors", "Dataset": "bezoar.core.dataset",
+          "Report": "bezoar.core.report"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'bezoar' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES.get(name, "bezoar.api")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -20,18 +20,6 @@ from bezoar.maths.multiple import least_members
 SHOWN = 12
 """Members shown as thumbnails or excerpts."""
 
-_WHY = {
-    "backdoor-dirty-label": "A model trained on this learns to answer the target class whenever the trigger is there.",
-    "backdoor-clean-label": "The labels are right, but a model can learn the trigger as a shortcut to this class.",
-    "label-flip": "Wrong labels teach a model the wrong thing; many of one kind move its decisions.",
-    "targeted": "A few samples can bend the answer for one chosen input.",
-    "availability": "Training on this makes a model worse everywhere.",
-    "source": "One source that differs from the rest can carry poison that no single sample shows.",
-    "bias": "A model learns the gap as if it were a fact about the group.",
-    "integrity": "What a reviewer sees and what a model reads are not the same.",
-    "duplicates": "Repeated samples weigh more than they should and can carry one planted message.",
-    "declared": "This data says of itself that it was poisoned on purpose.",
-}
 _DOUBT = {
     "backdoor-dirty-label": "A natural shortcut (a watermark, a template, a camera artefact) that comes with one class looks the same.",
     "backdoor-clean-label": "A natural shortcut (a watermark, a boilerplate line, a batch of near-copies) looks the same.",
@@ -73,11 +61,14 @@ def _title(view: View, group: Group, trigger: Trigger | None, origin: dict[str, 
 
 def _story(group: Group, trigger: Trigger | None, confirmation: Confirmation | str, p: float, alpha: float,
            at_least: int) -> tuple[bool | None, str]:
-    """Whether the transplant confirmed it, and the paragraph of "what we saw, how sure"."""
-    parts = [group.because or f"They share {group.title}.", _WHY.get(group.threat, "")]
-    parts.append(f"At least {at_least} of them are beyond what nature explains (family-wise p = {p:.2g}).")
+    """Whether the transplant confirmed it, and the paragraph of what was seen and measured."""
+    parts = [group.because or f"They share {group.title}."]
+    if not group.advisory:
+        parts.append(f"At least {at_least} of them are beyond what nature explains (family-wise p = {p:.2g}).")
     confirmed: bool | None = None
-    if trigger is None:
+    if group.advisory:
+        pass
+    elif trigger is None:
         parts.append("No trigger could be lifted from them, so the effect on a model was not tested.")
     elif isinstance(confirmation, str):
         parts.append(f"The effect on a model was not tested: {confirmation}.")
@@ -101,8 +92,7 @@ def as_finding(view: View, campaign: Campaign, confirm: Any, alpha: float, fdr: 
     confirmed, story = _story(group, trigger, answer, campaign.p_value, max(alpha, 0.01), at_least)
     out = quarantine(group, fdr) if not group.advisory else np.zeros(len(rows), bool)
     order = np.argsort(-(group.sure if group.sure is not None else np.ones(len(rows))), kind="stable")
-    evidence: list[Evidence] = [] if trigger is None else [trigger.describe()]
-    evidence += [view.show(int(r), trigger) for r in rows[order[:SHOWN]]]
+    evidence: list[Evidence] = [view.show(int(r), trigger) for r in rows[order[:SHOWN]]]
     evidence += [Bars(tuple(parts), tuple(float(v) for v in parts.values()), caption=f"members by {column}")
                  for column, parts in origin.items() if len(set(view.origins[column])) > 1]
     ids = view.dataset.ids
@@ -115,4 +105,5 @@ def as_finding(view: View, campaign: Campaign, confirm: Any, alpha: float, fdr: 
         doubt=group.doubt or _DOUBT.get(group.threat, ""),
         advice=group.advice or ("Look at the members; `bezoar clean` sets them aside and can undo it." if not group.advisory
                                 else "Worth a look; nothing is removed for this."),
-        origin=origin, evidence=(*evidence, *group.evidence), agreeing=campaign.agreeing)
+        origin=origin, evidence=(*evidence, *group.evidence), agreeing=campaign.agreeing,
+        effect=(answer.flipped, answer.control_flipped) if isinstance(answer, Confirmation) else None)

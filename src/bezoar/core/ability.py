@@ -211,7 +211,7 @@ class Attack(Ability, ABC):
     """
 
     shelf = "attacks"
-    clean_label: ClassVar[bool] = False
+    clean_label: bool = False
 
     @abstractmethod
     def poison(self, data: Dataset, rng: np.random.Generator) -> Poisoned:

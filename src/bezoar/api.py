@@ -1,0 +1,302 @@
+"""One function per verb: what the library offers, what the CLI calls."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bezoar import engine, registry, store
+from bezoar.core.ability import Ability, Detector, Poisoned, Reading, Renderer, Source
+from bezoar.core.dataset import Dataset
+from bezoar.core.errors import ExitCode, UnreadableInput, UsageError
+from bezoar.core.events import Listener, Note, deaf
+from bezoar.core.report import OutcomeLine, Report
+from bezoar.core.view import View
+
+EFFORTS = {"quick": 99, "standard": 199, "deep": 999}
+"""Effort to the number of control triggers per confirmation."""
+FILES = ("json", "html", "sarif", "scores")
+"""Renderers whose files a scan writes."""
+GATES = {"suspicious": ("suspicious", "poisoned"), "poisoned": ("poisoned",), "never": ()}
+
+
+def source_of(path: str | Path) -> Source:
+    """The source that knows how to read `path`; raises UnreadableInput or Refused with cause and fix."""
+    path = Path(path)
+    if not path.exists():
+        raise UnreadableInput(f"nothing at {path}", advice="check the path")
+    for cls in registry.shelf("sources").values():
+        source = cls()
+        assert isinstance(source, Source)
+        if source.claims(path):
+            return source
+    raise UnreadableInput(f"{path} is of no kind that bezoar reads",
+                          advice="a folder of images by class, CSV, TSV, Parquet, JSONL, NPZ, or a saved Hugging Face dataset")
+
+
+def load(data: object, y: object = None, reading: Reading | None = None, **origin: Sequence[object]) -> Dataset:
+    """A Dataset from a path or from what Python holds (arrays, lists, data frames, a torch dataset).
+
+    Raises UnreadableInput, Refused or UsageError with cause and fix.
+    """
+    reading = reading or Reading()
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, (str, Path)):
+        dataset = source_of(data).open(Path(data), reading)
+    else:
+        from bezoar.sources.memory import from_python
+
+        dataset = from_python(data, y, reading=reading, **origin)
+    return dataset
+
+
+def modality_of(dataset: Dataset) -> Any:
+    """The modality ability of a dataset."""
+    return registry.make("modalities", dataset.modality)
+
+
+def scan(data: object, y: object = None, *, reading: Reading | None = None, effort: str = "quick", alpha: float = 0.01,
+         fdr: float = 0.05, seed: int = 0, detectors: Sequence[str] | None = None, without: Sequence[str] = (),
+         group: Sequence[str] = (), reference: object = None, encoder: str | Path | None = None, baseline: str | Path | None = None,
+         out: str | Path | None = None, workers: int = 2, listener: Listener = deaf, **origin: Sequence[object]) -> Report:
+    """Is this dataset poisoned? Nobody is asked for the poison rate, the attack or the target.
+
+    data       a path (folder of images, CSV, TSV, Parquet, JSONL, NPZ, saved Hugging Face dataset), a Dataset, an
+               (n, h, w[, c]) uint8 array, an (n, d) float array, a list of strings, a data frame, a torch dataset
+    y          labels, for data given from Python; None runs the label-free channels only
+    effort     'quick' | 'standard' | 'deep': number of control triggers per confirmation
+    alpha      family-wise error of the findings; `fdr` false discovery rate of the quarantine list
+    detectors  names to run (default: all that fit); `without` names to leave out
+    group      origin columns whose outcomes are compared
+    reference  a trusted clean set, as `data`
+    encoder    a local model folder or ONNX file whose embedding replaces the default one
+    baseline   a file of accepted finding ids
+    out        a folder for report.json, report.html, report.sarif, scores.parquet; an interrupted run resumes from it
+
+    Fails to see what leaves no trace in the data: sample-specific triggers (warping), gradient-matched clean labels.
+
+    >>> from sklearn.datasets import load_digits
+    >>> digits = load_digits()
+    >>> scan((digits.images * 15).astype("uint8"), digits.target).verdict
+    'no evidence'
+    """
+    if effort not in EFFORTS:
+        raise UsageError(f"no effort {effort!r}", advice="efforts are: " + ", ".join(EFFORTS))
+    if not 0 < alpha < 0.5 or not 0 < fdr < 1:
+        raise UsageError(f"alpha {alpha} and fdr {fdr} are error rates", advice="alpha in (0, 0.5), fdr in (0, 1)")
+    reading = reading or Reading()
+    if group:
+        reading = replace(reading, keep_columns=tuple(dict.fromkeys([*reading.keep_columns, *group])))
+    dataset = load(data, y, reading, **origin)
+    for column in group:
+        if column not in dataset.origin:
+            raise UsageError(f"no column {column!r} to group by", advice="columns are: " + (", ".join(sorted(dataset.origin)) or "none"))
+    if len(dataset) == 0:
+        raise UnreadableInput(f"{dataset.name} holds no readable sample", advice="check the path and the format")
+    modality = modality_of(dataset)
+    encode = _encoder(encoder, dataset.modality)
+    trusted = None
+    if reference is not None:
+        clean = load(reference, None, replace(reading, keep_columns=()))
+        if clean.modality != dataset.modality:
+            raise UsageError(f"the reference is {clean.modality}, the data {dataset.modality}", advice="give a reference of the same kind")
+        trusted = View(_same_classes(clean, dataset), modality, seed=seed, encoder=encode)
+    accepted: frozenset[str] = frozenset()
+    expired: tuple[str, ...] = ()
+    if baseline is not None:
+        accepted, expired = store.read_baseline(Path(baseline))
+    chosen, left_out = _detectors(detectors, without)
+    for sentence in dataset.notes:
+        listener(Note(sentence))
+    view = View(dataset, modality, seed=seed, reference=trusted, groups=tuple(group), encoder=encode)
+    resume = store.Resume(None if out is None else Path(out) / ".resume", dataset.fingerprint, chosen, seed,
+                          repr((group, encoder, None if trusted is None else trusted.dataset.fingerprint)))
+    options = engine.Options(alpha=alpha, fdr=fdr, seed=seed, workers=workers, controls=EFFORTS[effort], accepted=accepted,
+                             recall=resume.recall, keep=resume.keep)
+    report = engine.scan(view, chosen, options, listener, left_out)
+    report = replace(report, environment=environment(), notes=(*report.notes, *expired), subject={**report.subject, "path": str(data)}
+                     if isinstance(data, (str, Path)) else report.subject,
+                     plan={**report.plan, "effort": effort, "encoder": str(encoder or ""), "group": list(group),
+                           "reference": None if trusted is None else trusted.dataset.fingerprint})
+    if out is not None:
+        write_report(report, out)
+        if not any(o.reason.startswith("stopped") for o in report.outcomes):
+            resume.forget()
+    return report
+
+
+def _same_classes(clean: Dataset, dataset: Dataset) -> Dataset:
+    """The reference with its label codes in the order of the data's classes; unknown classes become -1."""
+    if clean.labels is None or dataset.labels is None or clean.labels.classes == dataset.labels.classes:
+        return clean
+    from bezoar.core.dataset import Labels
+
+    place = {c: i for i, c in enumerate(dataset.labels.classes)}
+    codes = np.array([place.get(c, -1) for c in clean.labels.classes] + [-1])[clean.labels.codes]
+    return replace(clean, labels=Labels(codes, dataset.labels.classes))
+
+
+def _encoder(path: str | Path | None, modality: str) -> Any:
+    if path is None:
+        return None
+    from bezoar.sources.encoders import load_encoder
+
+    return load_encoder(Path(path), modality)
+
+
+def _detectors(names: Sequence[str] | None, without: Sequence[str]) -> tuple[list[Detector], list[OutcomeLine]]:
+    there = registry.shelf("detectors")
+    for name in (*(names or ()), *without):
+        registry.get("detectors", name)
+    chosen = [n for n in there if (names is None or n in names) and n not in without]
+    if not chosen:
+        raise UsageError("no detector is left to run", advice="detectors are: " + ", ".join(there))
+    left = [OutcomeLine(n, "skipped", "not asked for") for n in there if n not in chosen]
+    return [registry.make("detectors", n) for n in chosen], left
+
+
+def environment() -> dict[str, str]:
+    """Versions that numbers can depend on."""
+    return {"bezoar": version("bezoar"), "python": platform.python_version(),
+            **{p: version(p) for p in ("numpy", "scipy", "scikit-learn")}}
+
+
+def write_report(report: Report, out: str | Path, formats: Sequence[str] = FILES) -> dict[str, Path]:
+    """Write the report's files to `out`; returns name to path."""
+    written = {}
+    for name in formats:
+        renderer = registry.make("reports", name)
+        assert isinstance(renderer, Renderer)
+        path = Path(out) / renderer.filename
+        store.write_file(path, renderer.render(report))
+        written[name] = path
+    return written
+
+
+def render(report: Report, name: str) -> bytes:
+    """The report in one format ('json', 'html', 'sarif', 'scores', 'terminal', ...)."""
+    renderer = registry.make("reports", name)
+    assert isinstance(renderer, Renderer)
+    return renderer.render(report)
+
+
+def read_report(path: str | Path) -> Report:
+    """A report.json, without its score table. Raises UnreadableInput."""
+    from bezoar.reports.json_report import load as parse
+
+    try:
+        return parse(Path(path).read_bytes())
+    except OSError as error:
+        raise UnreadableInput(f"no report at {path}: {error.strerror}", advice="give the report.json of a scan") from None
+
+
+def exit_code(report: Report, fail_on: str = "suspicious", strict: bool = False) -> ExitCode:
+    """Findings win over gaps; gaps win over zero. `strict` counts skipped checks and unreadable samples as gaps."""
+    if fail_on not in GATES:
+        raise UsageError(f"no gate {fail_on!r}", advice="gates are: " + ", ".join(GATES))
+    if report.verdict in GATES[fail_on]:
+        return ExitCode.FINDINGS
+    if report.verdict == "inconclusive" or report.gaps:
+        return ExitCode.INCOMPLETE
+    if strict and (report.unreadable or any(o.status == "skipped" for o in report.outcomes)):
+        return ExitCode.INCOMPLETE
+    return ExitCode.NOTHING
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """Where a poisoned copy stands and what is true of it."""
+
+    out: Path
+    truth: dict[str, Any]
+
+
+def poison(dataset: Dataset, name: str, seed: int = 0, **parameters: Any) -> Poisoned:
+    """A poisoned copy in memory; raises UsageError for parameters the data cannot bear."""
+    return registry.make("attacks", name, parameters)(dataset, np.random.default_rng(seed))  # type: ignore[no-any-return]
+
+
+def attack(name: str, data: str | Path, out: str | Path, *, seed: int = 0, reading: Reading | None = None,
+           **parameters: Any) -> Attacked:
+    """A poisoned copy of `data` in the same format under `out`, with truth.json and trigger/. Nothing is written on an error."""
+    out = Path(out)
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out} is not empty", advice="give a new folder")
+    path, reading = Path(data), reading or Reading()
+    source = source_of(path)
+    dataset = source.open(path, reading)
+    ability = registry.make("attacks", name, parameters)
+    done = ability(dataset, np.random.default_rng(seed))
+    truth = {"schema": "bezoar.truth/1", "attack": name, "parameters": ability.parameters(), "seed": seed, "target": done.target,
+             "poisoned": [str(i) for i in done.data.ids[done.truth]]}
+    source.write(path, done.data, np.arange(len(done.data)), out / path.name, reading, changed=done.truth)
+    if done.trigger is not None:
+        store.write_file(out / "trigger" / "trigger.json", json.dumps(done.trigger.to_dict()).encode())
+    store.write_file(out / "truth.json", (json.dumps(truth, indent=1) + "\n").encode())
+    return Attacked(out / path.name, truth)
+
+
+def clean(data: str | Path, report: str | Path, out: str | Path, *, allow_more: bool = False, include_advisory: bool = False,
+          reading: Reading | None = None) -> Any:
+    """Quarantine what a report says, never delete: OUT/clean, OUT/quarantine, OUT/changes.json; `restore` undoes it."""
+    from bezoar.sources.quarantine_store import quarantine
+
+    findings = read_report(report)
+    path, reading = Path(data), reading or Reading()
+    source = source_of(path)
+    dataset = source.open(path, reading)
+    repair = registry.make("repairs", "quarantine", {"allow_more": allow_more, "include_advisory": include_advisory})
+    kept = repair.repair(dataset, findings.counted if not include_advisory else findings.findings)
+    return quarantine(path, source, dataset, reading, kept, findings, Path(out))
+
+
+def restore(folder: str | Path, out: str | Path) -> Any:
+    """Put a cleaned dataset back as it was, byte for byte. Raises UnreadableInput when a part is missing or changed."""
+    from bezoar.sources.quarantine_store import restore as undo
+
+    return undo(Path(folder), Path(out))
+
+
+def accept(report: str | Path, ids: Sequence[str], baseline: str | Path, because: str, by: str = "", expires: str | None = None) -> int:
+    """Add findings of a report to a baseline file; returns how many it holds. Raises UsageError for unknown ids."""
+    known = {f.id for f in read_report(report).findings}
+    wanted = list(ids) or sorted(known)
+    for i in wanted:
+        if i not in known:
+            raise UsageError(f"the report has no finding {i!r}", advice="it has: " + (", ".join(sorted(known)) or "none"))
+    return store.add_to_baseline(Path(baseline), wanted, because, by, expires)
+
+
+def catalogue(shelf: str = "") -> list[dict[str, Any]]:
+    """Every ability as a plain record: name, shelf, modalities, needs, extras, summary, parameters."""
+    return [describe(cls) for cls in registry.abilities() if not shelf or cls.shelf == shelf]
+
+
+def describe(cls: type[Ability]) -> dict[str, Any]:
+    """The card of one ability."""
+    i = cls.info
+    return {"name": i.name, "shelf": cls.shelf, "summary": i.summary, "channel": i.channel, "modalities": list(i.modalities),
+            "needs": list(i.needs), "extras": list(i.extras), "threats": list(i.threats), "cost": i.cost, "reference": i.reference,
+            "parameters": {k: None if p.default is p.empty else p.default for k, p in cls.signature().items()}}
+
+
+def explain(name: str) -> list[dict[str, Any]]:
+    """The cards and the whole story of the abilities called `name`. Raises UsageError that lists near names."""
+    import inspect
+    import sys
+
+    found = registry.find(name)
+    if not found:
+        import difflib
+
+        near = difflib.get_close_matches(name, [c.info.name for c in registry.abilities()], 3, 0.4)
+        raise UsageError(f"no ability called {name!r}", advice="did you mean: " + ", ".join(near) if near else "see `bezoar list`")
+    return [{**describe(c), "story": inspect.getdoc(sys.modules[c.__module__]) or ""} for c in found]
