@@ -1,0 +1,1 @@
+"""Attacks: clean data and an rng -> poisoned data and its truth. One file each; they never import each other."""
