@@ -65,7 +65,7 @@ def modality_of(dataset: Dataset) -> Any:
 
 def scan(data: object, y: object = None, *, reading: Reading | None = None, effort: str = "quick", alpha: float = 0.01,
          fdr: float = 0.05, seed: int = 0, detectors: Sequence[str] | None = None, without: Sequence[str] = (),
-         group: Sequence[str] = (), reference: object = None, encoder: str | Path | None = None, baseline: str | Path | None = None,
+         group: Sequence[str] = (), reference: object = None, encoder: str | Path | None = None, baseline: str | Path | None = None, path: str | Path = "",
          out: str | Path | None = None, workers: int = 2, listener: Listener = deaf, **origin: Sequence[object]) -> Report:
     """Is this dataset poisoned? Nobody is asked for the poison rate, the attack or the target.
 
@@ -79,6 +79,7 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     reference  a trusted clean set, as `data`
     encoder    a local model folder or ONNX file whose embedding replaces the default one
     baseline   a file of accepted finding ids
+    path       what to call the data in the report, when `data` is not a path itself
     out        a folder for report.json, report.html, report.sarif, scores.parquet; an interrupted run resumes from it
 
     Fails to see what leaves no trace in the data: sample-specific triggers (warping), gradient-matched clean labels.
@@ -93,8 +94,8 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     if not 0 < alpha < 0.5 or not 0 < fdr < 1:
         raise UsageError(f"alpha {alpha} and fdr {fdr} are error rates", advice="alpha in (0, 0.5), fdr in (0, 1)")
     reading = reading or Reading()
-    if group:
-        reading = replace(reading, keep_columns=tuple(dict.fromkeys([*reading.keep_columns, *group])))
+    reading = with_groups(reading, group)
+    path = path or (data if isinstance(data, (str, Path)) else "")
     dataset = load(data, y, reading, **origin)
     for column in group:
         if column not in dataset.origin:
@@ -122,8 +123,8 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     options = engine.Options(alpha=alpha, fdr=fdr, seed=seed, workers=workers, controls=EFFORTS[effort], accepted=accepted,
                              recall=resume.recall, keep=resume.keep)
     report = engine.scan(view, chosen, options, listener, left_out)
-    report = replace(report, environment=environment(), notes=(*report.notes, *expired), subject={**report.subject, "path": str(data)}
-                     if isinstance(data, (str, Path)) else report.subject,
+    report = replace(report, environment=environment(), notes=(*report.notes, *expired), 
+                     subject={**report.subject, "path": str(path)} if path else report.subject,
                      plan={**report.plan, "effort": effort, "encoder": str(encoder or ""), "group": list(group),
                            "reference": None if trusted is None else trusted.dataset.fingerprint})
     if out is not None:
@@ -131,6 +132,32 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
         if not any(o.reason.startswith("stopped") for o in report.outcomes):
             resume.forget()
     return report
+
+
+def with_groups(reading: Reading, group: Sequence[str]) -> Reading:
+    """The reading that also carries the columns to group by."""
+    return replace(reading, keep_columns=tuple(dict.fromkeys([*reading.keep_columns, *group]))) if group else reading
+
+
+def plan(dataset: Dataset, detectors: Sequence[str] | None = None, without: Sequence[str] = ()) -> dict[str, Any]:
+    """What a scan would run on `dataset` and about what it would cost on 2 cores, without running it."""
+    chosen, _ = _detectors(detectors, without)
+    modality = modality_of(dataset)
+    thousands = len(dataset) / 1000
+    (s0, s1), (m0, m1) = modality.cost_seconds, modality.cost_megabytes
+    return {"name": dataset.name, "modality": dataset.modality, "samples": len(dataset),
+            "classes": 0 if dataset.labels is None else len(dataset.labels.classes), "notes": list(dataset.notes),
+            "detectors": [d.info.name for d in chosen if d.supports(dataset.modality)],
+            "seconds": round(s0 + s1 * thousands, 1), "megabytes": round(m0 + m1 * thousands)}
+
+
+def plan_text(plan: dict[str, Any]) -> str:
+    """The plan in words."""
+    from bezoar.core.escape import line
+
+    notes = "".join(f"\n  {line(n)}" for n in plan["notes"])
+    return (f"{line(plan['name'])}: {plan['samples']:,} {plan['modality']} samples in {plan['classes']:,} classes{notes}\n"
+            f"would run: {', '.join(plan['detectors'])}\nabout {plan['seconds']:.0f} s and {plan['megabytes']:,} MB on 2 cores")
 
 
 def _same_classes(clean: Dataset, dataset: Dataset) -> Dataset:
@@ -200,8 +227,7 @@ def read_report(path: str | Path) -> Report:
 
 def exit_code(report: Report, fail_on: str = "suspicious", strict: bool = False) -> ExitCode:
     """Findings win over gaps; gaps win over zero. `strict` counts skipped checks and unreadable samples as gaps."""
-    if fail_on not in GATES:
-        raise UsageError(f"no gate {fail_on!r}", advice="gates are: " + ", ".join(GATES))
+    check_gate(fail_on)
     if report.verdict in GATES[fail_on]:
         return ExitCode.FINDINGS
     if report.verdict == "inconclusive" or report.gaps:
@@ -209,6 +235,12 @@ def exit_code(report: Report, fail_on: str = "suspicious", strict: bool = False)
     if strict and (report.unreadable or any(o.status == "skipped" for o in report.outcomes)):
         return ExitCode.INCOMPLETE
     return ExitCode.NOTHING
+
+
+def check_gate(fail_on: str) -> None:
+    """Raises UsageError for a gate that does not exist."""
+    if fail_on not in GATES:
+        raise UsageError(f"no gate {fail_on!r}", advice="gates are: " + ", ".join(GATES))
 
 
 @dataclass(frozen=True)
@@ -221,7 +253,7 @@ class Attacked:
 
 def poison(dataset: Dataset, name: str, seed: int = 0, **parameters: Any) -> Poisoned:
     """A poisoned copy in memory; raises UsageError for parameters the data cannot bear."""
-    return registry.make("attacks", name, parameters)(dataset, np.random.default_rng(seed))  # type: ignore[no-any-return]
+    return registry.make("attacks", name, parameters)(dataset, np.random.default_rng(seed))
 
 
 def attack(name: str, data: str | Path, out: str | Path, *, seed: int = 0, reading: Reading | None = None,
@@ -300,3 +332,8 @@ def explain(name: str) -> list[dict[str, Any]]:
         near = difflib.get_close_matches(name, [c.info.name for c in registry.abilities()], 3, 0.4)
         raise UsageError(f"no ability called {name!r}", advice="did you mean: " + ", ".join(near) if near else "see `bezoar list`")
     return [{**describe(c), "story": inspect.getdoc(sys.modules[c.__module__]) or ""} for c in found]
+
+
+def terminal_text(report: Report, color: bool = False) -> str:
+    """The summary for people at a terminal."""
+    return registry.make("reports", "terminal").text(report, color)

@@ -36,8 +36,8 @@ def _map(view: View, table: ScoreTable) -> list[Evidence]:
 def overview(view: View, table: ScoreTable) -> tuple[Evidence, ...]:
     """Evidence about the whole dataset, for the report's last part."""
     out = _map(view, table)
-    for name, column in table.channels.items():
-        known = column[~np.isnan(column)]
+    for name, suspicion in table.channels.items():
+        known = suspicion[~np.isnan(column)]
         if len(known) and float(known.max()) > float(known.min()):
             strength = -np.log10(np.clip(1 - known, 1e-6, 1))
             counts, edges = np.histogram(strength, bins=30)

@@ -147,4 +147,4 @@ def evidence_from_dict(data: dict[str, Any]) -> Evidence:
         elif isinstance(value, dict):
             value = {k: unpack(v) for k, v in value.items()}
         values[key] = _tuples(value)
-    return cls(**values)  # type: ignore[no-any-return]
+    return cls(**values)

@@ -47,7 +47,7 @@ class View:
             if key not in self._kept:
                 value = compute()
                 self._kept[key] = frozen(value) if isinstance(value, np.ndarray) else value
-            return self._kept[key]  # type: ignore[no-any-return]
+            return self._kept[key]
 
     def __len__(self) -> int:
         return len(self.dataset)

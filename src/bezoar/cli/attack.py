@@ -1,0 +1,79 @@
+"""`bezoar attack NAME DATA --out DIR`: one sub-command per attack, its options read off its constructor."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
+
+import typer
+
+from bezoar.cli import columns
+from bezoar.cli.show import say_json
+from bezoar.core.ability import Ability
+
+PLAIN = (int, float, str, bool)
+
+
+def _plain(hint: Any) -> Any:
+    """The type that an option has on the command line: X for X | None, str for anything else."""
+    if hint in PLAIN:
+        return hint
+    inner = [a for a in get_args(hint) if a is not type(None)]
+    if type(None) in get_args(hint) and len(inner) == 1 and inner[0] in PLAIN:
+        return inner[0] | None
+    return str
+
+
+def command(cls: type[Ability]) -> Callable[..., int]:
+    """A function whose signature is DATA, --out, --seed, the reading options and the attack's own parameters."""
+    hints = get_type_hints(cls.__init__)
+    own = {k: p for k, p in cls.signature().items() if _plain(hints.get(k, str)) is not str or hints.get(k) in (str, str | None)}
+
+    def run(data: str, out: Path, seed: int, as_json: bool, modality: str, label: str, text: str, id_column: str, source: str,
+            contributor: str, time: str, **parameters: Any) -> int:
+        from bezoar import api
+
+        how = columns.reading(modality, label, text, id_column, source, contributor, time)
+        done = api.attack(cls.info.name, data, out, seed=seed, reading=how, **parameters)
+        if as_json:
+            say_json({"out": str(done.out), **done.truth})
+        else:
+            print(f"{len(done.truth['poisoned']):,} samples poisoned ({done.truth['attack']}, target {done.truth['target']}): {done.out}")  # noqa: T201
+            print(f"truth: {out / 'truth.json'}")  # noqa: T201
+        return 0
+
+    def parameter(name: str, hint: Any, default: Any) -> inspect.Parameter:
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+
+    parameters = [
+        inspect.Parameter("data", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Annotated[str, typer.Argument(help="Clean data.")]),
+        parameter("out", Annotated[Path, typer.Option(help="New folder for the poisoned copy and truth.json.")], inspect.Parameter.empty),
+        parameter("seed", Annotated[int, typer.Option(help="Seed.")], 0),
+        parameter("as_json", Annotated[bool, typer.Option("--json", help="Machine output on stdout.")], False),
+        *(parameter(k, getattr(columns, t), "") for k, t in [("modality", "Modality"), ("label", "Label"), ("text", "Text"),
+                                                             ("id_column", "Id"), ("source", "SourceColumn"),
+                                                             ("contributor", "Contributor"), ("time", "Time")] if k not in own),
+        *(parameter(k, Annotated[_plain(hints.get(k, str)), typer.Option(help="parameter of the attack")], p.default)
+          for k, p in own.items())]
+    missing = dict.fromkeys(own.keys() & {"modality", "label", "text", "id_column", "source", "contributor", "time"}, "")
+
+    def face(**given: Any) -> int:
+        return run(**{**missing, **given})
+
+    face.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    face.__annotations__ = {p.name: p.annotation for p in parameters}
+    face.__doc__ = f"{cls.info.summary}\n\n{cls.info.reference}"
+    return face
+
+
+def register(app: typer.Typer) -> None:
+    """One sub-command per attack on the shelf."""
+    from bezoar import registry
+
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Poison a copy of your data, to see what would be found.")
+    for name, cls in registry.shelf("attacks").items():
+        group.command(name, epilog=f"Examples:\n\n  bezoar attack {name} DATA --out poisoned\n\n  "
+                                   f"bezoar attack {name} DATA --out poisoned --seed 7 --json")(command(cls))
+    app.add_typer(group, name="attack")

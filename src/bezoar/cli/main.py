@@ -1,0 +1,69 @@
+"""The command line: one command per verb. The only place that turns errors into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from bezoar.cli import attack, catalogue, demo, repair, scan
+from bezoar.cli.show import complain
+from bezoar.core.errors import BezoarError, ExitCode
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+                  help="Has this been poisoned? Scan data you did not make yourself, see the evidence, put it right.",
+                  context_settings={"help_option_names": ["-h", "--help"]})
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"bezoar {version('bezoar')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def top(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+        debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False) -> None:
+    """Exit codes: 0 nothing at or above the gate, 1 findings, 2 wrong use or unreadable input, 3 incomplete or inconclusive."""
+
+
+scan.register(app)
+repair.register(app)
+attack.register(app)
+catalogue.register(app)
+demo.register(app)
+
+
+def run(argv: list[str] | None = None) -> None:
+    """The console script: exits with an `ExitCode`."""
+    argv = sys.argv[1:] if argv is None else argv
+    debug = "--debug" in argv
+    as_json = "--json" in argv
+    try:
+        code = app(argv, standalone_mode=False)
+        sys.exit(int(code or 0))
+    except BezoarError as error:
+        if debug:
+            raise
+        complain(error.message, error.advice, as_json)
+        sys.exit(int(error.exit_code))
+    except (KeyboardInterrupt, typer.Abort):
+        complain("stopped", "run the same command again to resume", as_json)
+        sys.exit(int(ExitCode.INCOMPLETE))
+    except BrokenPipeError:
+        sys.exit(int(ExitCode.NOTHING))
+    except Exception as error:
+        if debug:
+            raise
+        if hasattr(error, "format_message"):  # what the parser of options raises
+            complain(error.format_message(), "see `bezoar --help`", as_json)
+            sys.exit(int(ExitCode.WRONG_USE))
+        complain(f"unexpected {type(error).__name__}: {error}", "this is a defect of bezoar; --debug shows where", as_json)
+        sys.exit(int(ExitCode.INCOMPLETE))
+
+
+if __name__ == "__main__":
+    run()

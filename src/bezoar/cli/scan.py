@@ -1,0 +1,124 @@
+"""`bezoar scan`, `bezoar accept`, `bezoar report`."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bezoar.cli import columns
+from bezoar.cli.show import Progress, say_json
+
+SCAN_EPILOG = """Examples:
+
+  bezoar scan photos/ --out report
+
+  bezoar scan mails.csv --label verdict --reference trusted.csv --fail-on poisoned"""
+ACCEPT_EPILOG = """Examples:
+
+  bezoar accept report/report.json bz-0123456789abcdef --baseline bezoar.baseline.json --because "our own watermark"
+
+  bezoar accept report/report.json --baseline bezoar.baseline.json --because "reviewed" --expires 2027-06-30"""
+SHOW_EPILOG = """Examples:
+
+  bezoar show report/report.json
+
+  bezoar show report/report.json --format sarif > report.sarif"""
+
+
+def scan(
+    data: Annotated[str, typer.Argument(help="Folder of images by class, CSV, TSV, Parquet, JSONL, NPZ or saved Hugging Face dataset.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.json, report.html, report.sarif, scores.parquet.")] = Path("bezoar-report"),
+    modality: columns.Modality = "", label: columns.Label = "", text: columns.Text = "", id_column: columns.Id = "",
+    source: columns.SourceColumn = "", contributor: columns.Contributor = "", time: columns.Time = "",
+    group: Annotated[list[str] | None, typer.Option(help="Column whose outcomes are compared (repeatable).")] = None,
+    reference: Annotated[str, typer.Option(help="A trusted clean set in any format DATA can have.")] = "",
+    encoder: Annotated[str, typer.Option(help="Local model folder (safetensors) or ONNX file for the embedding.")] = "",
+    effort: Annotated[str, typer.Option(help="quick, standard or deep.")] = "quick",
+    detector: Annotated[list[str] | None, typer.Option(help="Run only these (repeatable); see `bezoar list`.")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="Leave these out (repeatable).")] = None,
+    alpha: Annotated[float, typer.Option(help="Family-wise error of the findings.")] = 0.01,
+    fdr: Annotated[float, typer.Option(help="False discovery rate of the quarantine list.")] = 0.05,
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    baseline: Annotated[Path | None, typer.Option(help="File of accepted findings.")] = None,
+    fail_on: Annotated[str, typer.Option(help="Exit 1 from this verdict on: suspicious, poisoned or never.")] = "suspicious",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 when a check was skipped or a sample was unreadable.")] = False,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Checks that run side by side.")] = 2,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what it would cost, then stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine output on stdout, and nothing else.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> int:
+    """Is this dataset poisoned? Where, by whom, and how sure is that?
+
+    Nobody is asked for the poison rate, the attack or the target. The verdict is poisoned, suspicious, no evidence or inconclusive.
+    """
+    from bezoar import api
+
+    how = columns.reading(modality, label, text, id_column, source, contributor, time)
+    api.check_gate(fail_on)
+    with Progress(quiet or as_json) as progress:
+        dataset = api.load(data, None, api.with_groups(how, group or []))
+        plan = api.plan(dataset, detector or None, without or [])
+        if dry_run:
+            progress.__exit__(None, None, None)
+            say_json(plan) if as_json else print(api.plan_text(plan))  # noqa: T201
+            return 0
+        if plan["seconds"] > 20:
+            from bezoar.core.events import Note
+
+            progress(Note(f"this will take about {plan['seconds']:.0f} s and {plan['megabytes']:,} MB"))
+        report = api.scan(dataset, reading=how, effort=effort, alpha=alpha, fdr=fdr, seed=seed, detectors=detector or None,
+                          without=without or [], group=group or [], reference=reference or None, encoder=encoder or None,
+                          baseline=baseline, out=out, workers=workers, listener=progress, path=data)
+    if as_json:
+        sys.stdout.write(api.render(report, "json").decode() + "\n")
+    else:
+        sys.stdout.write(api.terminal_text(report, color=sys.stdout.isatty()))
+        print(f"\nWritten: {out / 'report.html'}, report.json, report.sarif, scores.parquet")  # noqa: T201
+    return int(api.exit_code(report, fail_on, strict))
+
+
+def accept(
+    report: Annotated[Path, typer.Argument(help="report.json of a scan.")],
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of findings; all when left out.")] = None,
+    baseline: Annotated[Path, typer.Option(help="The baseline file to write to.")] = Path("bezoar.baseline.json"),
+    because: Annotated[str, typer.Option(help="Why these findings are fine. Required.")] = "",
+    by: Annotated[str, typer.Option(help="Who says so; the login name when left out.")] = "",
+    expires: Annotated[str | None, typer.Option(help="Date (YYYY-MM-DD) after which the acceptance no longer holds.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine output on stdout.")] = False,
+) -> int:
+    """Accept findings, so that later scans with --baseline no longer fail on them."""
+    from bezoar import api
+
+    held = api.accept(report, ids or [], baseline, because, by or getpass.getuser(), expires)
+    say_json({"baseline": str(baseline), "accepted": held}) if as_json else print(f"{baseline} accepts {held} findings")  # noqa: T201
+    return 0
+
+
+def show(
+    report: Annotated[Path, typer.Argument(help="report.json of a scan.")],
+    fmt: Annotated[str, typer.Option("--format", help="terminal, html, sarif, json, csv.")] = "terminal",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> int:
+    """Print a report again, in any format."""
+    from bezoar import api
+
+    parsed = api.read_report(report)
+    if as_json:
+        sys.stdout.write(json.dumps(parsed.to_dict()) + "\n")
+    elif fmt == "terminal":
+        sys.stdout.write(api.terminal_text(parsed, color=sys.stdout.isatty()))
+    else:
+        sys.stdout.buffer.write(api.render(parsed, fmt))
+    return 0
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands on the app."""
+    app.command(epilog=SCAN_EPILOG)(scan)
+    app.command(epilog=SHOW_EPILOG)(show)
+    app.command(epilog=ACCEPT_EPILOG)(accept)
