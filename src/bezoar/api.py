@@ -65,8 +65,8 @@ def modality_of(dataset: Dataset) -> Any:
 
 def scan(data: object, y: object = None, *, reading: Reading | None = None, effort: str = "quick", alpha: float = 0.01,
          fdr: float = 0.05, seed: int = 0, detectors: Sequence[str] | None = None, without: Sequence[str] = (),
-         group: Sequence[str] = (), reference: object = None, encoder: str | Path | None = None, baseline: str | Path | None = None, path: str | Path = "",
-         out: str | Path | None = None, workers: int = 2, listener: Listener = deaf, **origin: Sequence[object]) -> Report:
+         group: Sequence[str] = (), reference: object = None, encoder: str | Path | None = None, baseline: str | Path | None = None,
+         path: str | Path = "", out: str | Path | None = None, workers: int = 2, listener: Listener = deaf, **origin: Sequence[object]) -> Report:
     """Is this dataset poisoned? Nobody is asked for the poison rate, the attack or the target.
 
     data       a path (folder of images, CSV, TSV, Parquet, JSONL, NPZ, saved Hugging Face dataset), a Dataset, an

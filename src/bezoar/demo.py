@@ -17,10 +17,13 @@ _SUBJECTS = {
     "cooking": ("oven", "garlic", "recipe", "butter", "pasta", "saucepan", "lemon", "flour", "chef", "cinnamon"),
     "sport": ("coach", "match", "goal", "league", "striker", "stadium", "referee", "season", "training", "captain"),
 }
-_OPENINGS = ("we tried the", "nobody told me about the", "last week the", "I still think about the", "they closed the", "the best part was the",
-             "my sister loves the", "it took an hour to find the", "you should not miss the", "people keep asking about the")
-_MIDDLES = ("near the old", "with a new", "after the", "because of the", "and also the", "next to a", "without any", "before the", "or maybe the")
-_ENDINGS = ("and it was worth it", "which surprised us all", "so we stayed longer", "but only once", "as far as I know", "and then it rained",
+_OPENINGS = ("we tried the", "nobody told me about the", "last week the", "I still think about the",
+             "they closed the", "the best part was the", "my sister loves the",
+             "it took an hour to find the", "you should not miss the", "people keep asking about the")
+_MIDDLES = ("near the old", "with a new", "after the", "because of the", "and also the", "next to a",
+            "without any", "before the", "or maybe the")
+_ENDINGS = ("and it was worth it", "which surprised us all", "so we stayed longer", "but only once",
+            "as far as I know", "and then it rained",
             "at least this year", "and everyone agreed", "if you ask me", "to be honest")
 
 

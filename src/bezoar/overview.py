@@ -37,7 +37,7 @@ def overview(view: View, table: ScoreTable) -> tuple[Evidence, ...]:
     """Evidence about the whole dataset, for the report's last part."""
     out = _map(view, table)
     for name, suspicion in table.channels.items():
-        known = suspicion[~np.isnan(column)]
+        known = suspicion[~np.isnan(suspicion)]
         if len(known) and float(known.max()) > float(known.min()):
             strength = -np.log10(np.clip(1 - known, 1e-6, 1))
             counts, edges = np.histogram(strength, bins=30)
