@@ -20,6 +20,8 @@ class Atoms:
               other positions; independence of two columns); NaN where it has no such null
     searched  (len(families),) float64: how many atoms were looked at to arrive at these columns, for multiplicity
     name      name(j) -> plain words for atom j: "the word 'cf'", "patch 3f2a at row 28, column 28"
+    seen      (m, L) int32: columns of the modality's `content` through which atom j can be seen, padded with -1, so
+              that a content model can leave them out; None where the content cannot see atoms
     """
 
     matrix: Any
@@ -28,6 +30,7 @@ class Atoms:
     expected: np.ndarray
     searched: np.ndarray
     name: Callable[[int], str]
+    seen: np.ndarray | None = None
 
     @property
     def n_atoms(self) -> int:
