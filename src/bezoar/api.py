@@ -18,6 +18,7 @@ from bezoar.core.dataset import Dataset
 from bezoar.core.errors import ExitCode, UnreadableInput, UsageError
 from bezoar.core.events import Listener, Note, deaf
 from bezoar.core.report import OutcomeLine, Report
+from bezoar.core.trigger import Trigger
 from bezoar.core.view import View
 
 EFFORTS = {"quick": 99, "standard": 199, "deep": 999}
@@ -267,9 +268,12 @@ def attack(name: str, data: str | Path, out: str | Path, *, seed: int = 0, readi
     dataset = source.open(path, reading)
     ability = registry.make("attacks", name, parameters)
     done = ability(dataset, np.random.default_rng(seed))
-    truth = {"schema": "bezoar.truth/1", "attack": name, "parameters": ability.parameters(), "seed": seed, "target": done.target,
-             "poisoned": [str(i) for i in done.data.ids[done.truth]]}
-    source.write(path, done.data, np.arange(len(done.data)), out / path.name, reading, changed=done.truth)
+    rows = np.arange(len(done.data))
+    ids = source.written_ids(path, done.data, rows, reading, changed=done.truth)
+    truth = {"schema": "bezoar.truth/1", "attack": name, "seed": seed, "target": done.target,
+             "parameters": {k: v.to_dict() if isinstance(v, Trigger) else v for k, v in ability.parameters().items()},
+             "poisoned": [str(i) for i in ids[done.truth]]}
+    source.write(path, done.data, rows, out / path.name, reading, changed=done.truth)
     if done.trigger is not None:
         store.write_file(out / "trigger" / "trigger.json", json.dumps(done.trigger.to_dict()).encode())
     store.write_file(out / "truth.json", (json.dumps(truth, indent=1) + "\n").encode())

@@ -310,6 +310,14 @@ class Source(Ability, ABC):
         rows in `changed` (bool, (n,)) take inputs and labels from `data`.
         """
 
+    def written_ids(self, original: Path, data: Dataset, rows: np.ndarray, reading: Reading,
+                    changed: np.ndarray | None = None) -> np.ndarray:
+        """(k,) ids that `rows` carry in what `write` writes; a source whose ids follow from the content overrides it.
+
+        Tables without an id column number the rows anew, so a copy of all rows, in order, keeps its ids.
+        """
+        return data.ids[rows]
+
 
 class Renderer(Ability, ABC):
     """Report -> one file. Authors write `render`."""

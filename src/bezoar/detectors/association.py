@@ -21,8 +21,13 @@ from bezoar.core.errors import Unavailable
 from bezoar.core.view import View
 from bezoar.maths import association as ma
 from bezoar.maths.conformal import suspicion_within
+from bezoar.maths.leaveout import linear_folds
 
 TESTS = 3
+LEAVE_OUT_CLASSES = 100
+"""Above this many classes the content model is used as it is."""
+CHUNK = 500_000
+"""Entries of the atom matrix that are held at once with their probabilities."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +73,7 @@ class Association(Detector):
             prior = np.bincount(unit_codes[unit_codes >= 0], minlength=len(classes)) / max((unit_codes >= 0).sum(), 1)
             chance = np.broadcast_to(prior.astype(np.float32), (len(unit_codes), len(classes)))
             tests.append(self._against(units, held, unit_codes, chance, "unconditional"))
-            by_content = _mean_by(view.content_probabilities(), unit, len(unit_codes))
-            by_content = 0.95 * by_content + 0.05 * prior.astype(np.float32)
-            tests.append(self._against(units, held, unit_codes, by_content, "conditional"))
+            tests.append(self._given_content(view, atoms, units, unit, held, unit_codes, prior))
         raw = np.zeros(n)
         groups: list[Group] = []
         for found in tests:
@@ -101,7 +104,12 @@ class Association(Detector):
         size = held[atom].astype(np.float64)
         mean = ma.column_sums(units, atom, target, chance)
         square = ma.column_sums(units, atom, target, chance**2)
-        score = ma.surprise(found, size, mean, mean - square)
+        return self._best(atom, target, found, size, mean, mean - square, why)
+
+    def _best(self, atom: np.ndarray, target: np.ndarray, found: np.ndarray, size: np.ndarray, mean: np.ndarray,
+              variance: np.ndarray, why: str) -> _Candidates:
+        """The `keep` strongest."""
+        score = ma.surprise(found, size, mean, variance)
         top = np.argsort(-score, kind="stable")[:self.keep]
         top = top[score[top] > 0]
         atom, target, found, size, mean = atom[top], target[top], found[top], size[top], mean[top]
@@ -109,6 +117,40 @@ class Association(Detector):
         # nature's members: those that are not in the class tell how many natural holders there are
         natural = np.minimum((size - found) * mean / np.maximum(size - mean, 1e-9), found)
         return _Candidates(atom, target, score[top], log_p, found, natural, why)
+
+    def _given_content(self, view: View, atoms: Atoms, units: Any, unit: np.ndarray, held: np.ndarray, codes: np.ndarray,
+                       prior: np.ndarray) -> _Candidates:
+        """Holders in a class against what their content, less the atom itself, says."""
+        k = len(prior)
+        content = view.content()
+        if atoms.seen is None or k > LEAVE_OUT_CLASSES or not hasattr(content, "indptr"):
+            chance = _tempered(_mean_by(view.content_probabilities(), unit, len(codes)), prior)
+            return self._against(units, held, codes, chance, "conditional")
+        model = linear_folds(content, view.labels, k, groups=view.clusters(), seed=view.seed)
+        first = np.unique(unit, return_index=True)[1]
+        counts = ma.class_counts(units, codes, k).tocoo()
+        atom, target, found = counts.row.astype(np.int64), counts.col.astype(np.int64), counts.data.astype(np.float64)
+        keep = (found >= self.least) & (found > held[atom] * prior[target])
+        atom, target, found = atom[keep], target[keep], found[keep]
+        order = np.argsort(atom, kind="stable")
+        atom, target, found = atom[order], target[order], found[order]
+        mean, variance = np.zeros(len(atom)), np.zeros(len(atom))
+        wanted = np.unique(atom)
+        size = np.diff(units.indptr)[wanted]
+        for part in np.split(wanted, np.searchsorted(np.cumsum(size), np.arange(CHUNK, size.sum(), CHUNK))):
+            if len(part) == 0:
+                continue
+            block = units[:, part]
+            column = np.repeat(np.arange(len(part)), np.diff(block.indptr))
+            p = _tempered(model.without(first[block.indices], atoms.seen[part][column]), prior)
+            at = np.arange(*np.searchsorted(atom, [part[0], part[-1] + 1]))
+            local = np.searchsorted(part, atom[at])
+            for c in np.unique(target[at]):
+                of = at[target[at] == c]
+                q = p[:, c].astype(np.float64)
+                mean[of] = np.bincount(column, q, len(part))[local[target[at] == c]]
+                variance[of] = np.bincount(column, q * (1 - q), len(part))[local[target[at] == c]]
+        return self._best(atom, target, found, held[atom].astype(np.float64), mean, variance, "conditional")
 
     def _significance(self, c: _Candidates, atoms: Atoms, units: Any, codes: np.ndarray,
                       n_classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -171,6 +213,11 @@ class Association(Detector):
                 advice="Look at the members; if they do not belong together by nature, quarantine them.",
                 place={"atoms": names, "columns": tuple(int(a) for a in c.atom[core])}))
         return out
+
+
+def _tempered(p: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Probabilities pulled a little to the prior: no content model is ever sure."""
+    return 0.95 * p + 0.05 * prior.astype(np.float32)
 
 
 def _mean_by(values: np.ndarray, unit: np.ndarray, n_units: int) -> np.ndarray:

@@ -8,8 +8,8 @@ import numpy as np
 
 FEW_CLASSES = 200
 """Up to here a logistic model is fitted; above, class means with a shared covariance (dense) or cosine (sparse)."""
-DENSE_COLUMNS = 2500
-"""Up to here the Gram matrix of dense features is factorised."""
+GRAM_COLUMNS = 2500
+"""Up to here the Gram matrix of the features is factorised."""
 
 
 def crossfit_probabilities(features: Any, codes: np.ndarray, n_classes: int, *, groups: np.ndarray | None = None,
@@ -20,8 +20,8 @@ def crossfit_probabilities(features: Any, codes: np.ndarray, n_classes: int, *, 
     codes     (n,) int in [-1, K); rows with -1 are predicted, never trained on
     groups    (n,) int; rows of one group share a fold
 
-    Dense features up to `DENSE_COLUMNS` wide: multinomial logistic regression by the fixed-Hessian bound of Boehning
-    (one factorisation, accelerated). Otherwise L-BFGS. Above `FEW_CLASSES` classes: linear discriminant (dense) or
+    Features up to `GRAM_COLUMNS` wide: multinomial logistic regression by the fixed-Hessian bound of Boehning
+    (one factorisation, accelerated); wider ones: L-BFGS. Above `FEW_CLASSES` classes: linear discriminant (dense) or
     nearest centroid (sparse). One temperature is fitted on the out-of-fold logits. A class that stands in a single
     group is unknown to the model that predicts it, so its rows get a low probability for it: read them with care.
     Permuting the rows permutes the result, up to rounding. Raises ValueError for sizes that do not fit together.
@@ -46,7 +46,7 @@ def crossfit_probabilities(features: Any, codes: np.ndarray, n_classes: int, *, 
     prior = np.bincount(codes[codes >= 0], minlength=n_classes) + 0.5
     logits[:] = np.log(prior / prior.sum()).astype(np.float32)
     gram = None
-    if not sparse and x.shape[1] <= DENSE_COLUMNS:
+    if x.shape[1] <= GRAM_COLUMNS:
         gram = _gram(x[codes >= 0])
     for f in range(folds):
         out = np.flatnonzero(fold == f)
@@ -108,14 +108,14 @@ def assign_folds(features: Any, codes: np.ndarray, groups: np.ndarray | None, fo
 
 
 def _prepare(features: Any, sparse: bool) -> Any:
-    """Standardised dense float32 with a column of ones, or float32 CSR with rows of length at most 1."""
+    """Standardised dense float32, or float32 CSR of typical row length one; a last column of ones."""
     if sparse:
-        x = features.tocsr().astype(np.float32)
+        from scipy.sparse import csr_array, hstack
+
+        x = csr_array(features, dtype=np.float32)
         norm = np.sqrt(np.asarray(x.multiply(x).sum(axis=1), np.float64).ravel())
         typical = np.median(norm[norm > 0]) if (norm > 0).any() else 1.0
-        x = x.copy()
-        x.data /= np.float32(typical)
-        return x
+        return hstack([x * np.float32(1 / typical), csr_array(np.ones((x.shape[0], 1), np.float32))], format="csr")
     x = np.nan_to_num(np.asarray(features, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     mean = x.mean(axis=0, dtype=np.float64)
     scale = x.std(axis=0, dtype=np.float64)
@@ -127,11 +127,12 @@ def _prepare(features: Any, sparse: bool) -> Any:
     return np.concatenate([x, np.ones((len(x), 1), np.float32)], axis=1)
 
 
-def _gram(x: np.ndarray) -> np.ndarray:
+def _gram(x: Any) -> np.ndarray:
     total = np.zeros((x.shape[1], x.shape[1]))
-    for i in range(0, len(x), 32768):
+    for i in range(0, x.shape[0], 32768):
         part = x[i:i + 32768]
-        total += part.T @ part
+        product = part.T @ part
+        total += product.toarray() if hasattr(product, "indptr") else product
     return total
 
 
@@ -144,13 +145,13 @@ def _fit_predict(x: Any, codes: np.ndarray, queries: Any, n_classes: int, gram: 
     return _lbfgs(x, codes, queries, n_classes)
 
 
-def _bounded(x: np.ndarray, codes: np.ndarray, queries: np.ndarray, n_classes: int, gram: np.ndarray,
-             penalty: float = 3e-3, steps: int = 25) -> np.ndarray:
+def _bounded(x: Any, codes: np.ndarray, queries: Any, n_classes: int, gram: np.ndarray, steps: int = 12) -> np.ndarray:
     """Softmax regression: the Hessian is bounded by half the Gram matrix, so one factorisation serves all steps."""
     from scipy.linalg import cho_factor, cho_solve
 
     n, d = x.shape
-    ridge = np.full(d, penalty * n * 0.5)
+    # dense columns have unit variance and are many: a share of n; sparse rows have unit length: a constant
+    ridge = np.full(d, 0.2 if hasattr(x, "indptr") else 0.015 * n)
     ridge[-1] = 1e-6 * n
     factor = cho_factor(0.5 * gram + np.diag(ridge + 1e-9))
     w = np.zeros((d, n_classes))
@@ -164,7 +165,7 @@ def _bounded(x: np.ndarray, codes: np.ndarray, queries: np.ndarray, n_classes: i
         slope[-1] -= ridge[-1] * ahead[-1]
         for i in range(0, n, chunk):
             part = x[i:i + chunk]
-            p = softmax(part @ step32)
+            p = softmax(np.asarray(part @ step32))
             p[np.arange(len(p)), codes[i:i + chunk]] -= 1
             slope += part.T @ p
         new = ahead - cho_solve(factor, slope)
@@ -175,30 +176,27 @@ def _bounded(x: np.ndarray, codes: np.ndarray, queries: np.ndarray, n_classes: i
 
 
 def _lbfgs(x: Any, codes: np.ndarray, queries: Any, n_classes: int, penalty: float = 0.1, steps: int = 40) -> np.ndarray:
-    """Softmax regression for sparse or very wide features; the bias is not penalised."""
+    """Softmax regression for very wide features; the bias is not penalised."""
     from scipy.optimize import minimize
 
     n, d = x.shape
     prior = np.bincount(codes, minlength=n_classes) + 0.5
-    start = np.zeros((d + 1, n_classes))
+    start = np.zeros((d, n_classes))
     start[-1] = np.log(prior / prior.sum())
     rows = np.arange(n)
     back = x.T.tocsr() if hasattr(x, "indptr") else x.T
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        w = flat.reshape(d + 1, n_classes)
-        z = np.asarray(x @ w[:-1].astype(np.float32)) + w[-1].astype(np.float32)
-        p = softmax(z)
+        w = flat.reshape(d, n_classes)
+        p = softmax(np.asarray(x @ w.astype(np.float32)))
         value = -np.log(np.maximum(p[rows, codes], 1e-12)).sum(dtype=np.float64) + 0.5 * penalty * float((w[:-1] ** 2).sum())
         p[rows, codes] -= 1
-        slope = np.empty_like(w)
-        slope[:-1] = back @ p + penalty * w[:-1]
-        slope[-1] = p.sum(axis=0)
+        slope = np.asarray(back @ p, np.float64)
+        slope[:-1] += penalty * w[:-1]
         return value / n, slope.ravel() / n
 
     found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": steps, "maxcor": 6, "ftol": 1e-6})
-    w = found.x.reshape(d + 1, n_classes).astype(np.float32)
-    return np.asarray(queries @ w[:-1]) + w[-1]
+    return np.asarray(queries @ found.x.reshape(d, n_classes).astype(np.float32))
 
 
 def _centroids(x: Any, codes: np.ndarray, queries: Any, n_classes: int, gram: np.ndarray | None) -> np.ndarray:
@@ -209,18 +207,14 @@ def _centroids(x: Any, codes: np.ndarray, queries: Any, n_classes: int, gram: np
     count = np.bincount(codes, minlength=n_classes).astype(np.float64)
     member = csr_array((np.ones(n, np.float32), (codes, np.arange(n))), shape=(n_classes, n))
     total = member @ x
-    mean = (total.multiply((1 / np.maximum(count, 1))[:, None]).tocsr() if hasattr(total, "indptr")
-            else np.asarray(total) / np.maximum(count, 1)[:, None])
     prior = np.log((count + 0.5) / (n + 0.5 * n_classes))
     if gram is None:
-        if hasattr(mean, "indptr"):
-            norm = np.sqrt(np.asarray(mean.multiply(mean).sum(axis=1)).ravel()) + 1e-6
-            z = np.asarray((queries @ mean.T.tocsr()).todense(), np.float32)
-        else:
-            norm = np.linalg.norm(mean, axis=1) + 1e-6
-            z = np.asarray(queries @ mean.T, np.float32)
+        z = queries[:, :-1] @ total[:, :-1].T
+        norm = np.sqrt(np.asarray((total[:, :-1] ** 2).sum(axis=1), np.float64).ravel()) + 1e-6
+        z = np.asarray(z.toarray() if hasattr(z, "indptr") else z, np.float32)
         return np.asarray(10 * z / norm.astype(np.float32) + 0.1 * prior.astype(np.float32), np.float32)
-    mean = np.asarray(mean, np.float64)[:, :-1]
+    total = total.toarray() if hasattr(total, "indptr") else np.asarray(total)
+    mean = np.asarray(total, np.float64)[:, :-1] / np.maximum(count, 1)[:, None]
     within = gram[:-1, :-1] / n - (mean * (count / n)[:, None]).T @ mean
     within += np.eye(len(within)) * (0.1 * np.trace(within) / len(within) + 1e-9)
     w = np.linalg.solve(within, mean.T)

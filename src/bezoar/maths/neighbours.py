@@ -122,9 +122,9 @@ def near_duplicate_clusters(x: np.ndarray, neighbours: tuple[np.ndarray, np.ndar
     """(n,) int64 in [0, n): rows with one number are copies or near-copies of each other. No labels are used.
 
     Near means a cosine distance under `closeness` times what separates neighbours in a thin sample of the data, in
-    which copies hardly meet. Chains are cut: a cluster of more than `largest` distinct rows (or 1% of them) is split at half the
-    distance, again and again, unless it stays tight. Rows that are equal always stay together. A number is the least row
-    of its cluster. Fails where honest samples lie closer together than frames of one film do (coarse tables).
+    which copies hardly meet. Chains are cut: a cluster of more than `largest` distinct rows (or 1% of them) is split at
+    half the distance, again and again, unless it stays tight. Rows that are equal always stay together. A number is the
+    least row of its cluster. `neighbours` are those of `nearest(x, ...)` where known. Fails where honest samples lie closer together than frames of one film do (coarse tables).
 
     >>> near_duplicate_clusters(np.array([[1., 0.], [1., 0.], [0., 1.]])).tolist()
     [0, 0, 2]
@@ -133,45 +133,37 @@ def near_duplicate_clusters(x: np.ndarray, neighbours: tuple[np.ndarray, np.ndar
     n = len(unit)
     if n < 2:
         return np.arange(n)
-    first, same = _equal_rows(x)
+    first = _first_equal(x, unit)
     distinct = np.flatnonzero(first == np.arange(n))
-    m = len(distinct)
-    if m < 2:
+    if len(distinct) < 2:
         return first
-    thin = unit[distinct]
-    near, far = nearest(thin, min(10, m - 1)) if neighbours is None or m < n else neighbours
-    reach = closeness * _typical(thin)
-    here = np.repeat(np.arange(m), near.shape[1])
-    there, gap = near.ravel().astype(np.int64), far.ravel()
-    mutual = gap <= reach
-    here, there, gap = here[mutual], there[mutual], gap[mutual]
-    cap = max(largest, m // 100)
-    keep = np.ones(len(here), bool)
-    label = _components(here, there, m)
+    near, far = nearest(unit, 20) if neighbours is None else neighbours
+    reach = closeness * _typical(unit[distinct])
+    close = far <= reach
+    here, there, gap = first[np.nonzero(close)[0]], first[near[close]], far[close]
+    cap = max(largest, len(distinct) // 100)
+    keep = here != there
+    label = _components(here[keep], there[keep], n)
     while reach > SAME:
-        size = np.bincount(label, minlength=m)
-        reach /= 2
-        drop = keep & (size[label[here]] > cap) & (gap > reach)
-        if not drop.any() and size.max(initial=0) <= cap:
+        size = np.bincount(label[distinct], minlength=n)
+        if size.max() <= cap:
             break
-        keep &= ~drop
-        label = _components(here[keep], there[keep], m)
-    least = np.full(m, n, np.int64)
-    np.minimum.at(least, label, distinct)
-    to = np.empty(n, np.int64)
-    to[distinct] = least[label]
-    return to[first]
+        reach /= 2
+        keep &= (size[label[here]] <= cap) | (gap <= reach)
+        label = _components(here[keep], there[keep], n)
+    least = np.full(n, n, np.int64)
+    np.minimum.at(least, label[distinct], distinct)
+    return least[label[first]]
 
 
-def _equal_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) first row that equals each row after rounding to about 5 digits, and (n,) how many equal it."""
-    unit = unit_rows(x)
+def _first_equal(x: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """(n,) number of the first row that equals each row after rounding to about 4 digits, length included."""
     size = np.linalg.norm(np.nan_to_num(np.asarray(x, np.float64)), axis=1)
-    rounded = np.round(unit * 2e4).astype(np.int32)
-    key = np.ascontiguousarray(np.c_[rounded, np.round(np.log(np.maximum(size, 1e-12)) * 1e4).astype(np.int32)])
-    _, first, inverse, count = np.unique(key.view(f"V{4 * key.shape[1]}").ravel(), return_index=True, return_inverse=True,
-                                         return_counts=True)
-    return first[inverse].astype(np.int64), count[inverse]
+    key = np.empty((len(unit), unit.shape[1] + 1), np.int32)
+    key[:, :-1] = np.round(unit * 2e4)
+    key[:, -1] = np.round(np.log(np.maximum(size, 1e-12)) * 1e4)
+    _, first, inverse = np.unique(key.view(f"V{4 * key.shape[1]}").ravel(), return_index=True, return_inverse=True)
+    return np.asarray(first[inverse], np.int64)
 
 
 def _typical(unit: np.ndarray, thin: int = 100, draws: int = 5) -> float:

@@ -143,22 +143,37 @@ def weighted(counts: Any, *, idf: bool = True) -> Any:
     return x
 
 
-def latent(x: Any, dimensions: int, *, seed: int = 0, rounds: int = 3) -> np.ndarray:
+def latent(x: Any, dimensions: int, *, seed: int = 0, rounds: int = 2, learn_from: int = 10_000) -> np.ndarray:
     """(n, d) float32 leading left singular vectors times singular values (randomised; Halko et al. 2011).
 
-    The random start stands on the column side, so permuting the rows permutes the result.
+    x (n, p) CSR. The axes are learned from at most `learn_from` rows, spread along a random projection, so that neither
+    the order of the rows nor the number of threads matters (beyond rounding).
     """
     n, p = x.shape
+    rng = np.random.default_rng(seed)
     d = min(dimensions, n, p)
     if d == 0:
         return np.zeros((n, 0), np.float32)
-    q = np.random.default_rng(seed).standard_normal((p, min(d + 10, p))).astype(np.float32)
-    back = x.T.tocsr()
+    part = x
+    if n > learn_from:
+        place = np.argsort(x @ rng.standard_normal(p), kind="stable")
+        part = x[np.sort(place[np.linspace(0, n - 1, learn_from).astype(np.int64)])]
+    back = part.T.tocsr()
+    y = part @ rng.standard_normal((p, min(d + 10, p))).astype(np.float32)
     for _ in range(rounds):
-        q = np.linalg.qr(back @ (x @ q))[0]
-    y = x @ q
-    _, v = np.linalg.eigh((y.T @ y).astype(np.float64))
-    v = v[:, ::-1][:, :d]
-    axes = q @ v
-    v = v * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(d)] + 1e-30)
-    return np.asarray(y @ v.astype(np.float32), np.float32)
+        y = part @ (back @ _level(y))
+    b = back @ _level(y)
+    value, v = np.linalg.eigh((b.T @ b).astype(np.float64))
+    value, v = value[::-1][:d], v[:, ::-1][:, :d]
+    axes = (b @ v.astype(np.float32)) / np.sqrt(np.maximum(value, 1e-12)).astype(np.float32)
+    sign = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] + np.float32(1e-30))
+    return np.asarray(x @ np.ascontiguousarray(axes * sign), np.float32)
+
+
+def _level(y: np.ndarray) -> np.ndarray:
+    """Columns made orthonormal through the Gram matrix (twice, for float32); columns of no weight become zero."""
+    for _ in range(2):
+        value, v = np.linalg.eigh((y.T @ y).astype(np.float64))
+        good = value > value[-1] * 1e-10 if len(value) else value > 0
+        y = y @ np.where(good, v / np.sqrt(np.where(good, value, 1)), 0).astype(np.float32)
+    return y

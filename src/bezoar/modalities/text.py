@@ -45,7 +45,7 @@ class Text(Modality):
     info = Info(name="text", summary="words, phrases, skeletons of function words, characters", modalities=("text",),
                 cost="about 1 min per 100,000 short texts")
 
-    def __init__(self, *, dimensions: int = 128, least: int = 3, longest: int = 5, max_chars: int = 100_000) -> None:
+    def __init__(self, *, dimensions: int = 96, least: int = 3, longest: int = 5, max_chars: int = 100_000) -> None:
         self.dimensions = dimensions
         self.least = least
         self.longest = longest
@@ -85,10 +85,15 @@ class Text(Modality):
         n, m = len(inputs), len(t.names)
         from scipy.sparse import csr_array
 
-        counts = csr_array((np.ones(len(t.words), np.float32), (t.word_row, t.words)), shape=(n, m))
+        counts: Any = csr_array((np.ones(len(t.words), np.float32), (t.word_row, t.words)), shape=(n, m))
         counts.sum_duplicates()
-        df = np.bincount(counts.indices, minlength=m)
-        return ngrams.weighted(counts[:, np.flatnonzero((df >= 2) & ~t.function)])
+        return ngrams.weighted(counts[:, self._content_words(t)])
+
+    def _content_words(self, t: _Tokens) -> np.ndarray:
+        """Codes of the words that `content` counts: no function words, held by two texts at least."""
+        pairs = np.unique(t.words.astype(np.int64) * max(len(t.texts), 1) + t.word_row)
+        df = np.bincount(pairs // max(len(t.texts), 1), minlength=len(t.names))
+        return np.flatnonzero((df >= 2) & ~t.function)
 
     def atoms(self, inputs: Inputs) -> Atoms:
         from scipy.sparse import csc_array, hstack
@@ -99,6 +104,7 @@ class Text(Modality):
         blocks: list[Any] = []
         family: list[np.ndarray] = []
         spelled: list[tuple[int, np.ndarray]] = []
+        spelled_blocks: list[tuple[int, np.ndarray]] = []
         searched = np.zeros(len(families))
         bones, bone_row = skeleton.skeleton(t.codes, t.row, t.function)
         for kind, found in ((0, ngrams.runs(t.words, t.word_row, n, least=self.least, longest=self.longest)),
@@ -107,6 +113,7 @@ class Text(Modality):
                 k = 1 if kind == 0 and runs.shape[1] > 1 else kind
                 blocks.append(matrix)
                 family.append(np.full(len(runs), k, np.int16))
+                spelled_blocks.append((k, runs))
                 spelled += [(k, r) for r in runs]
                 searched[k] += looked
         points, rows = _odd_characters(t.texts, self.max_chars)
@@ -125,9 +132,18 @@ class Text(Modality):
             text = " ".join(names[int(c)] for c in run)
             return f"the {('word', 'phrase', 'form')[k]} '{text}'"
 
+        place = np.full(len(t.names), -1, np.int32)
+        words = self._content_words(t)
+        place[words] = np.arange(len(words), dtype=np.int32)
+        seen = np.full((len(spelled), self.longest), -1, np.int32)
+        at = 0
+        for k, run in spelled_blocks:
+            if k < 2:
+                seen[at:at + len(run), :run.shape[1]] = place[run]
+            at += len(run)
         matrix = hstack(blocks).tocsc() if blocks else csc_array((n, 0), dtype=np.float32)
         return Atoms(matrix, families, np.concatenate(family) if family else np.zeros(0, np.int16),
-                     np.full(matrix.shape[1], np.nan), searched, name)
+                     np.full(matrix.shape[1], np.nan), searched, name, seen)
 
     def features(self, inputs: Inputs) -> Any:
         assert isinstance(inputs, Texts)
