@@ -1,0 +1,190 @@
+"""Arrow tables and plain columns, both ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from bezoar.core.columns import Plain
+from bezoar.core.errors import LimitExceeded, UnreadableInput
+from bezoar.core.limits import Limits
+
+
+def plain_columns(table: Any, limits: Limits, name: str, *, guess_numbers: bool = False) -> dict[str, Plain]:
+    """`Plain` columns of a pyarrow Table; structs are flattened ("a.b"), lists become JSON text, bytes are left out.
+
+    `guess_numbers`: text columns in which nearly every distinct value is a number become numbers, and say so.
+    """
+    import pyarrow as pa
+
+    for _ in range(limits.max_json_depth):
+        if not any(pa.types.is_struct(f.type) for f in table.schema):
+            break
+        table = table.flatten()
+    if table.num_columns > limits.max_columns:
+        raise LimitExceeded(f"{name} has {table.num_columns:,} columns, the limit is {limits.max_columns:,}",
+                            advice="keep the columns you need, or raise Limits.max_columns")
+    if table.num_rows > limits.max_rows:
+        raise LimitExceeded(f"{name} has {table.num_rows:,} rows, the limit is {limits.max_rows:,}",
+                            advice="scan parts of it, or raise Limits.max_rows")
+    names = unique_names(table.column_names)
+    out: dict[str, Plain] = {}
+    for title, column in zip(names, table.columns, strict=True):
+        plain = _plain(title, column, limits, name, guess_numbers)
+        if plain is not None:
+            out[title] = plain
+    return out
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Column names, the second of a name as 'name.2'.
+
+    >>> unique_names(["a", "a", "b"])
+    ['a', 'a.2', 'b']
+    """
+    out: list[str] = []
+    for title in names:
+        k, fresh = 1, title
+        while fresh in out:
+            k += 1
+            fresh = f"{title}.{k}"
+        out.append(fresh)
+    return out
+
+
+def _plain(title: str, column: Any, limits: Limits, name: str, guess: bool) -> Plain | None:
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+        kind = column.type
+    if pa.types.is_null(kind):
+        return Plain(title, "number", np.full(len(column), np.nan))
+    if pa.types.is_boolean(kind):
+        column, kind = column.cast(pa.int8()), pa.int8()
+    if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
+        column, kind = column.cast(pa.float64()), pa.float64()
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return _numbers(title, column.to_numpy())
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        zone = getattr(kind, "tz", None)
+        stamps = column.cast(pa.timestamp("us", tz=zone)).cast(pa.int64())
+        return Plain(title, "time", np.asarray(stamps.cast(pa.float64()).to_numpy(), np.float64) / 1e6)
+    if pa.types.is_time(kind) or pa.types.is_duration(kind):
+        return _numbers(title, column.cast(pa.int32() if kind.bit_width == 32 else pa.int64()).to_numpy())
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind) or pa.types.is_map(kind):
+        cells = [None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in column.to_pylist()]
+        column = pa.chunked_array([pa.array(cells, pa.large_string())])
+        kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view":
+        return _texts(title, column.cast(pa.large_string()), limits, name, guess)
+    return None
+
+
+def _numbers(title: str, values: np.ndarray) -> Plain:
+    if values.dtype.kind == "f" and np.isinf(values).any():
+        count = int(np.isinf(values).sum())
+        values = np.where(np.isinf(values), np.nan, values)
+        return Plain(title, "number", values, remark=f"column {title!r} holds {count:,} infinite values; they count as missing")
+    return Plain(title, "number", values)
+
+
+def _texts(title: str, column: Any, limits: Limits, name: str, guess: bool) -> Plain:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    longest = pc.max(pc.binary_length(column)).as_py() or 0
+    if longest > limits.max_field_chars:
+        lengths = pc.fill_null(pc.utf8_length(column), 0)
+        if (most := pc.max(lengths).as_py()) > limits.max_field_chars:
+            row = pc.index(lengths, most).as_py()
+            raise LimitExceeded(f"{name}: column {title!r}, row {row + 1}: a field of {most:,} characters, the limit is "
+                                f"{limits.max_field_chars:,}", advice="shorten it, or raise Limits.max_field_chars")
+    try:
+        coded = column.dictionary_encode()
+    except pa.ArrowInvalid as error:
+        raise UnreadableInput(f"{name}: column {title!r} cannot be read: {error}") from error
+    coded = coded.combine_chunks() if coded.num_chunks != 1 else coded.chunk(0)
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.unify_dictionaries().combine_chunks() if coded.num_chunks else pa.array([], pa.large_string()).dictionary_encode()
+    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    try:
+        levels = coded.dictionary.to_numpy(zero_copy_only=False)
+    except UnicodeDecodeError as error:
+        raise UnreadableInput(f"{name}: column {title!r} holds bytes that are not UTF-8", advice="write it again as UTF-8") from error
+    blank = np.flatnonzero(levels == "")
+    if len(blank):
+        place = np.arange(len(levels) + 1, dtype=np.int32)
+        place[blank[0]:] -= 1
+        place[blank[0]] = -1
+        place[-1] = -1
+        codes, levels = place[codes], np.delete(levels, blank)
+    if guess and len(levels):
+        number = _as_numbers(title, codes, levels)
+        if number is not None:
+            return number
+    return Plain(title, "text", codes, levels)
+
+
+ABSENT = frozenset(("na", "n/a", "nan", "null", "none", "?", "-", "#n/a", "nil", "missing"))
+
+
+def _as_numbers(title: str, codes: np.ndarray, levels: np.ndarray) -> Plain | None:
+    """Numbers where at least 19 of 20 filled cells are numbers; what is not is named and counts as missing."""
+    values = np.full(len(levels) + 1, np.nan)
+    odd: list[int] = []
+    for i, text in enumerate(levels.tolist()):
+        try:
+            values[i] = float(text)
+        except ValueError:
+            if text.strip().lower() not in ABSENT:
+                odd.append(i)
+                if len(odd) > 20 and len(odd) > 0.5 * (i + 1):
+                    return None
+    counts = np.bincount(codes[codes >= 0], minlength=len(levels))
+    strange = int(counts[odd].sum()) if odd else 0
+    if not np.isfinite(values).any() or strange > 0.05 * counts.sum():
+        return None
+    said = ""
+    if strange:
+        said = (f"column {title!r}: {strange:,} cells are not numbers ({', '.join(repr(levels[i][:40]) for i in odd[:3])}); "
+                "they count as missing")
+    plain = _numbers(title, values[codes])
+    return Plain(title, "number", plain.values, remark=said or plain.remark)
+
+
+def edited(table: Any, positions: np.ndarray, edits: dict[str, tuple[np.ndarray, list[Any]]]) -> Any:
+    """Rows `positions` of a pyarrow Table, in that order, with `edits`: column -> (places in the result, new cells)."""
+    import pyarrow as pa
+
+    out = table.take(pa.array(positions))
+    for title, (places, cells) in edits.items():
+        if title not in out.column_names:
+            raise UnreadableInput(f"column {title!r} is nested; changed cells cannot be written into it",
+                                  advice="flatten the table first")
+        index = out.column_names.index(title)
+        column = out.column(index)
+        kind = column.type
+        plain_kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        values = column.cast(plain_kind).combine_chunks()
+        values = values if isinstance(values, pa.Array) else pa.concat_arrays(values.chunks)
+        try:
+            fresh = pa.array(cells).cast(plain_kind)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            fresh = pa.array(cells)
+            values = values.cast(fresh.type)
+            plain_kind = kind = fresh.type
+        order = np.argsort(places, kind="stable")
+        mask = np.zeros(len(out), bool)
+        mask[places] = True
+        import pyarrow.compute as pc
+
+        column = pc.replace_with_mask(values, pa.array(mask), fresh.take(pa.array(order)))
+        if plain_kind != kind:
+            column = column.dictionary_encode().cast(kind)
+        out = out.set_column(index, pa.field(title, column.type, metadata=table.schema.field(title).metadata), column)
+    return out
