@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
@@ -26,9 +27,26 @@ def _plain(hint: Any) -> Any:
     return str
 
 
+def explained(cls: type[Ability]) -> dict[str, str]:
+    """Parameter name to its words in the class docstring: lines of the form "name   words"."""
+    found: dict[str, str] = {}
+    last = ""
+    for row in (inspect.getdoc(cls) or "").splitlines():
+        match = re.match(r"(\w+) {2,}(\S.*)", row)
+        if match and match[1] in cls.signature():
+            last = match[1]
+            found[last] = match[2]
+        elif last and row.startswith("   "):
+            found[last] += " " + row.strip()
+        else:
+            last = ""
+    return found
+
+
 def command(cls: type[Ability]) -> Callable[..., int]:
     """A function whose signature is DATA, --out, --seed, the reading options and the attack's own parameters."""
     hints = get_type_hints(cls.__init__)
+    words = explained(cls)
     own = {k: p for k, p in cls.signature().items() if _plain(hints.get(k, str)) is not str or hints.get(k) in (str, str | None)}
 
     def run(data: str, out: Path, seed: int, as_json: bool, modality: str, label: str, text: str, id_column: str, source: str,
@@ -55,7 +73,7 @@ def command(cls: type[Ability]) -> Callable[..., int]:
         *(parameter(k, getattr(columns, t), "") for k, t in [("modality", "Modality"), ("label", "Label"), ("text", "Text"),
                                                              ("id_column", "Id"), ("source", "SourceColumn"),
                                                              ("contributor", "Contributor"), ("time", "Time")] if k not in own),
-        *(parameter(k, Annotated[_plain(hints.get(k, str)), typer.Option(help="parameter of the attack")], p.default)
+        *(parameter(k, Annotated[_plain(hints.get(k, str)), typer.Option(help=words.get(k, k))], p.default)
           for k, p in own.items())]
     missing = dict.fromkeys(own.keys() & {"modality", "label", "text", "id_column", "source", "contributor", "time"}, "")
 
