@@ -118,7 +118,7 @@ class View:
         def compute() -> np.ndarray:
             from bezoar.maths.neighbours import near_duplicate_clusters
 
-            return near_duplicate_clusters(self.embed())
+            return near_duplicate_clusters(self.embed(), self.neighbours())
         return self._once("clusters", compute)
 
     def neighbours(self) -> tuple[np.ndarray, np.ndarray]:

@@ -131,6 +131,7 @@ def _gram(x: Any) -> np.ndarray:
     total = np.zeros((x.shape[1], x.shape[1]))
     for i in range(0, x.shape[0], 32768):
         part = x[i:i + 32768]
+        part = part.astype(np.float64) if hasattr(part, "indptr") else part
         product = part.T @ part
         total += product.toarray() if hasattr(product, "indptr") else product
     return total

@@ -6,7 +6,7 @@ import numpy as np
 
 from bezoar.maths.crossfit import row_position
 
-EXACT_ROWS = 30_000
+EXACT_ROWS = 20_000
 """Up to here every pair is compared; above, only pairs in neighbouring cells of a k-means partition."""
 SAME = 1e-6
 """Cosine distance below which two rows count as the same."""
@@ -47,8 +47,9 @@ def top_columns(similarity: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]
         # the k-th best of a part bounds the k-th best of the whole, so few entries are left to sort
         part = max(4 * k, int(np.sqrt(n * k)))
         bound = np.partition(similarity[:, :part], part - k, axis=1)[:, part - k]
-        row, column = np.nonzero(similarity >= bound[:, None])
-        if len(row) < 0.5 * m * n:
+        hit = similarity >= bound[:, None]
+        if np.count_nonzero(hit) < 0.05 * m * n:
+            row, column = np.nonzero(hit)
             value = similarity[row, column]
             order = np.lexsort((-value, row))
             start = np.searchsorted(row, np.arange(m))
