@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,7 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     report = replace(report, environment=environment(), notes=(*report.notes, *expired), 
                      subject={**report.subject, "path": str(path)} if path else report.subject,
                      plan={**report.plan, "effort": effort, "encoder": str(encoder or ""), "group": list(group),
+                           "reading": {f.name: v for f in fields(Reading) if f.name != "limits" and (v := getattr(reading, f.name))},
                            "reference": None if trusted is None else trusted.dataset.fingerprint})
     if out is not None:
         write_report(report, out)
