@@ -71,7 +71,7 @@ def chance(p_value: float) -> str:
     for exponent, words in _ODDS:
         if p_value <= 10.0 ** exponent:
             return "less than " + words
-    return f"about 1 in {round(1 / p_value):,}" if p_value < 0.5 else "no better than a coin toss"
+    return f"about 1 in {int(float(f'{1 / p_value:.2g}')):,}" if p_value < 0.5 else "no better than a coin toss"
 
 
 def p_text(p_value: float) -> str:

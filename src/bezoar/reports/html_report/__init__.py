@@ -25,7 +25,6 @@ from bezoar.core.wording import chance, headline, many, matters, next_command, n
 from bezoar.reports.html_report.figures import Album, bars, cropped, figure, member, picture, where
 
 _TONES = {"poisoned": "bad", "suspicious": "warn", "no evidence": "calm", "inconclusive": "open"}
-_SCHEMES = {"atlas": "MITRE ATLAS", "owasp_ml": "OWASP ML", "owasp_llm": "OWASP LLM", "nist": "NIST AI 100-2"}
 _MOST_FIGURES = 8
 _MOST_OVERVIEW = 32
 _MOST_LINES = 200
@@ -110,11 +109,10 @@ class HtmlReport(Renderer):
             "chance": chance(f.p_value), "p": p_text(f.p_value), "channel": f.ability,
             "effect": None if f.effect is None else (percent(f.effect[0]), percent(f.effect[1])),
             "effect_bars": None if f.effect is None else Markup(bars(Bars(  # noqa: S704
-                ("the trigger", "matched controls"), f.effect, ("the trigger",)))),
+                ("the trigger", "matched controls"), f.effect, ("the trigger",)), full=1.0)),
             "because": f.because, "matters": matters(f.threat), "sure": sureness(f), "doubt": f.doubt, "advice": f.advice,
             "command": next_command(report, f), "threat": str(threat["name"]),
-            "taxonomy": [(_SCHEMES.get(k, k), ", ".join(threat[k]), edition)  # type: ignore[arg-type]
-                         for k, edition in threat["editions"].items()],  # type: ignore[attr-defined]
+            "taxonomy": [(edition, ", ".join(threat[k])) for k, edition in threat["editions"].items()],  # type: ignore[attr-defined, arg-type]
             "figures": [Markup(figure(e, album)) for e in (*spread, *figures)],  # noqa: S704
             **_trigger(f, samples, album)}
 
@@ -128,7 +126,7 @@ def _trigger(f: Finding, samples: list[Evidence], album: Album) -> dict[str, Any
     seen, mask = f.trigger.describe(), getattr(f.trigger, "mask", None)
     spot = ""
     if isinstance(seen, Picture):
-        drawn = picture(cropped(seen, mask), album, side=128, shown=168, alt=f"the trigger: {f.trigger.title()}")
+        drawn = picture(cropped(seen, mask), album, side=128, shown=144, alt=f"the trigger: {f.trigger.title()}")
         host = next((e.pixels.shape[:2] for e in samples if isinstance(e, Picture) and e.pixels.ndim == 3), None)
         if mask is not None and host and 0 not in host and hasattr(f.trigger, "top"):
             spot = where(float(f.trigger.top), float(f.trigger.left), mask, host, float(getattr(f.trigger, "scale", 0)))  # type: ignore[attr-defined]

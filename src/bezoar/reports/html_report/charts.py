@@ -14,7 +14,7 @@ from bezoar.core.evidence import Plot, Scatter
 
 WIDTH, HEIGHT = 400, 240
 """Drawing units of a plot; one unit is one pixel on a phone."""
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 38
+LEFT, RIGHT, TOP, BOTTOM = 54, 10, 10, 44
 COLOURS = 8
 MOST_X = 800
 """Points of a series that are drawn."""
@@ -80,6 +80,9 @@ def plot(p: Plot) -> str:
     usable = [(i, v[keep]) for i, (_, v) in enumerate(series) if len(v) == len(x)]
     x = x[keep]
     x0, x1 = _range([x])
+    if p.style == "step" and len(x) > 1:
+        half = (x1 - x0) / (len(x) - 1) / 2
+        x0, x1 = x0 - half, x1 + half
     y0, y1 = _range([v for _, v in usable])
     if 0 <= y0 < 0.5 * y1:
         y0 = 0.0
@@ -93,10 +96,10 @@ def plot(p: Plot) -> str:
     for t in ticks(y0, y1):
         y = HEIGHT - BOTTOM - (t - y0) * sy
         out.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
-                   f'<text class="tick end" x="{LEFT - 5}" y="{y + 3.5:.1f}">{short(t)}</text>')
+                   f'<text class="tick end" x="{LEFT - 5}" y="{y + 4.5:.1f}">{short(t)}</text>')
     for t in ticks(x0, x1, 6):
         px = LEFT + (t - x0) * sx
-        out.append(f'<text class="tick mid" x="{px:.1f}" y="{HEIGHT - BOTTOM + 15}">{short(t)}</text>')
+        out.append(f'<text class="tick mid" x="{px:.1f}" y="{HEIGHT - BOTTOM + 17}">{short(t)}</text>')
     out.append(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
     for i, values in usable:
         ok = np.isfinite(x) & np.isfinite(values)
@@ -105,7 +108,7 @@ def plot(p: Plot) -> str:
         out.append(_series(at(x[ok], values[ok]), p.style, i % COLOURS))
     middle = (HEIGHT - BOTTOM + TOP) / 2
     out.append(f'<text class="label mid" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 5}">{text(p.x_label)}</text>'
-               f'<text class="label mid" transform="translate(11 {middle}) rotate(-90)">{text(p.y_label)}</text></svg>')
+               f'<text class="label mid" transform="translate(12 {middle}) rotate(-90)">{text(p.y_label)}</text></svg>')
     if len(series) > 1:
         names = "".join(f'<li><span class="key c{i % COLOURS}"></span>{text(name)}</li>' for i, (name, _) in enumerate(series[:12]))
         out.append(f'<ul class="legend">{names}</ul>')
@@ -116,7 +119,7 @@ def _series(points: np.ndarray, style: str, colour: int) -> str:
     if style == "points":
         return f'<path class="dots c{colour}" d="{"".join(f"M{a:g} {b:g}h0" for a, b in points)}"/>'
     if style == "step" and len(points) > 1:
-        half = np.diff(points[:, 0]).mean() / 2
+        half = float(np.ptp(points[:, 0])) / (len(points) - 1) / 2
         floor = HEIGHT - BOTTOM
         d = f"M{points[0, 0] - half:.1f} {floor}" + "".join(f"V{b:g}H{a + half:.1f}" for a, b in points) + f"V{floor}"
         return f'<path class="area c{colour}" d="{d}"/><path class="line c{colour}" d="{d}"/>'

@@ -139,12 +139,12 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) else f"{value:.3g}"
 
 
-def bars(b: Bars, most: int = 16) -> str:
-    """Named bars as a table, so that phones and screen readers read it."""
+def bars(b: Bars, most: int = 16, full: float | None = None) -> str:
+    """Named bars as a table, so that phones and screen readers read it; `full` is the value of a full bar."""
     pairs = list(zip(b.names, (float(v) if v is not None else math.nan for v in b.values), strict=False))
     top = max((v for _, v in pairs if math.isfinite(v)), default=0.0)
     shares = bool(pairs) and all(0 <= v <= 1 for _, v in pairs if math.isfinite(v)) and any(0 < v < 1 for _, v in pairs)
-    scale = 1.0 if shares and top > 0.2 else top or 1.0
+    scale = full or (1.0 if shares and top > 0.2 else top) or 1.0
     stressed = set(b.highlight)
     rows = "".join(f'<tr><th scope="row">{text(name)}</th><td class="track">{bar(v / scale, name in stressed)}</td>'
                    f'<td class="num">{f"{100 * v:.3g}%" if shares and math.isfinite(v) else number(v)}</td></tr>'
@@ -184,7 +184,8 @@ def member(e: Evidence, album: Album) -> str:
         inner = facts(e)
     else:
         inner = ""
-    return (f'<li class="{text(e.kind)}">{inner}<span class="id">{text(sample, 120)}</span>'
+    name = sample.rstrip("/").rsplit("/", 1)[-1] or sample
+    return (f'<li class="{text(e.kind)}">{inner}<span class="id" title="{text(sample, 400)}">{text(name, 120)}</span>'
             f'<span class="cls">{text(e.caption, 80)}</span></li>')
 
 
