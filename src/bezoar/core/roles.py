@@ -23,7 +23,7 @@ from bezoar.core.columns import Plain, Roles
 from bezoar.core.errors import UsageError
 
 LABELS = ("label", "labels", "y", "target", "class", "category", "class_label", "label_text", "ground_truth", "gold_label",
-          "sentiment", "outcome", "is_spam", "toxic")
+          "sentiment", "outcome", "is_spam", "toxic", "verdict", "diagnosis", "attack", "attack_type")
 TEXTS = ("text", "sentence", "content", "message", "tweet", "review", "comment", "body", "document", "article", "sms")
 IDS = ("id", "uid", "uuid", "guid", "sample_id", "row_id", "example_id", "record_id", "_id", "idx", "index", "unnamed: 0", "", "sno")
 SURE = {"source": ("source", "vendor", "supplier", "data_source", "source_name", "provider"),

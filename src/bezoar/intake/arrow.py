@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -60,6 +61,8 @@ def _plain(title: str, column: Any, limits: Limits, name: str, guess: bool) -> P
 
     kind = column.type
     if pa.types.is_dictionary(kind):
+        if _stringy(kind.value_type):
+            return _coded(title, column, limits, name, guess)
         column = column.cast(kind.value_type)
         kind = column.type
     if pa.types.is_null(kind):
@@ -80,9 +83,17 @@ def _plain(title: str, column: Any, limits: Limits, name: str, guess: bool) -> P
         cells = [None if v is None else json.dumps(v, ensure_ascii=False, default=str) for v in column.to_pylist()]
         column = pa.chunked_array([pa.array(cells, pa.large_string())])
         kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view":
-        return _texts(title, column.cast(pa.large_string()), limits, name, guess)
+    if _stringy(kind):
+        try:
+            column = column.cast(pa.large_string()).dictionary_encode()
+        except pa.ArrowInvalid as error:
+            raise UnreadableInput(f"{name}: column {title!r} cannot be read: {error}", advice="write it again as UTF-8") from error
+        return _coded(title, column, limits, name, guess)
     return None
+
+
+def _stringy(kind: Any) -> bool:
+    return str(kind) in ("string", "large_string", "string_view")
 
 
 def _numbers(title: str, values: np.ndarray) -> Plain:
@@ -93,43 +104,51 @@ def _numbers(title: str, values: np.ndarray) -> Plain:
     return Plain(title, "number", values)
 
 
-def _texts(title: str, column: Any, limits: Limits, name: str, guess: bool) -> Plain:
+def _coded(title: str, column: Any, limits: Limits, name: str, guess: bool) -> Plain:
+    """A text column from dictionary-encoded strings; the dictionary is never expanded."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    longest = pc.max(pc.binary_length(column)).as_py() or 0
-    if longest > limits.max_field_chars:
-        lengths = pc.fill_null(pc.utf8_length(column), 0)
+    if column.num_chunks == 0:
+        return Plain(title, "text", np.empty(0, np.int32), np.empty(0, object))
+    column = column.unify_dictionaries()
+    dictionary = column.chunk(0).dictionary
+    codes = np.concatenate([c.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32) for c in column.chunks])
+    if (pc.max(pc.binary_length(dictionary)).as_py() or 0) > limits.max_field_chars:
+        lengths = pc.fill_null(pc.utf8_length(dictionary), 0)
         if (most := pc.max(lengths).as_py()) > limits.max_field_chars:
-            row = pc.index(lengths, most).as_py()
-            raise LimitExceeded(f"{name}: column {title!r}, row {row + 1}: a field of {most:,} characters, the limit is "
+            row = int(np.flatnonzero(codes == pc.index(lengths, most).as_py()).min(initial=len(codes))) + 1
+            raise LimitExceeded(f"{name}: column {title!r}, row {row:,}: a field of {most:,} characters, the limit is "
                                 f"{limits.max_field_chars:,}", advice="shorten it, or raise Limits.max_field_chars")
     try:
-        coded = column.dictionary_encode()
-    except pa.ArrowInvalid as error:
-        raise UnreadableInput(f"{name}: column {title!r} cannot be read: {error}") from error
-    coded = coded.combine_chunks() if coded.num_chunks != 1 else coded.chunk(0)
-    if isinstance(coded, pa.ChunkedArray):
-        coded = coded.unify_dictionaries().combine_chunks() if coded.num_chunks else pa.array([], pa.large_string()).dictionary_encode()
-    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
-    try:
-        levels = coded.dictionary.to_numpy(zero_copy_only=False)
-    except UnicodeDecodeError as error:
+        levels = dictionary.to_numpy(zero_copy_only=False)
+    except (UnicodeDecodeError, pa.ArrowInvalid) as error:
         raise UnreadableInput(f"{name}: column {title!r} holds bytes that are not UTF-8", advice="write it again as UTF-8") from error
-    blank = np.flatnonzero(levels == "")
-    if len(blank):
-        place = np.arange(len(levels) + 1, dtype=np.int32)
-        place[blank[0]:] -= 1
-        place[blank[0]] = -1
-        place[-1] = -1
-        codes, levels = place[codes], np.delete(levels, blank)
-    if guess and len(levels):
-        number = _as_numbers(title, codes, levels)
-        if number is not None:
-            return number
-    return Plain(title, "text", codes, levels)
+    return _typed(title, *_tidy(codes, levels), guess)
 
 
+def _tidy(codes: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct, non-empty levels; codes of what is missing or empty are -1."""
+    place: dict[str | None, int] = {None: -1, "": -1}
+    where = np.array([place.setdefault(v, len(place) - 2) for v in levels.tolist()] + [-1], np.int32)
+    tidy = np.empty(len(place) - 2, object)
+    tidy[:] = list(place)[2:]
+    return where[codes], tidy
+
+
+def _typed(title: str, codes: np.ndarray, levels: np.ndarray, guess: bool) -> Plain:
+    """Text as what it is: ISO times become times, and, if asked, numbers become numbers."""
+    if len(levels) and ISO.match(levels[0]):
+        try:
+            stamps = np.array([v.strip().replace(" ", "T").removesuffix("Z") for v in levels.tolist()], "M8[us]")
+            return Plain(title, "time", np.append(stamps.astype(np.int64) / 1e6, np.nan)[codes])
+        except ValueError:
+            pass
+    number = _as_numbers(title, codes, levels) if guess and len(levels) else None
+    return number or Plain(title, "text", codes, levels)
+
+
+ISO = re.compile(r"\s*\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z?)?\s*$")
 ABSENT = frozenset(("na", "n/a", "nan", "null", "none", "?", "-", "#n/a", "nil", "missing"))
 
 

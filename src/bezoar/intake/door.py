@@ -127,8 +127,6 @@ def refuse_existing(out: Path) -> None:
 @contextmanager
 def published(out: Path) -> Iterator[Path]:
     """A temporary path beside `out` that becomes `out` in one step when the block ends well, and vanishes otherwise."""
-    import shutil
-
     refuse_existing(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
@@ -136,8 +134,6 @@ def published(out: Path) -> Iterator[Path]:
         yield draft
         refuse_existing(out)
         os.rename(draft, out)
-        if out.is_dir():
-            shutil.copymode(out.parent, out)
 
 
 def inside(root: Path, name: str) -> Path:
