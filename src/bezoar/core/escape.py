@@ -124,7 +124,7 @@ def cell(value: object, limit: int = 32_000) -> str:
     text = clip(str(value), limit)
     if _NUMBER.match(text):
         return text
-    bare = text.lstrip(" \u00a0\u2007\u202f\u3000\ufeff\u200b\u200e\u200f")
-    if text[:1] in _FORMULA or bare[:1] in _FORMULA:
+    bare = next((c for c in text if not c.isspace() and not hides(ord(c))), "")
+    if text[:1] in _FORMULA or bare in _FORMULA:
         text = "'" + text
     return text.translate(_LINE)

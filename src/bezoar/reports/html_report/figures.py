@@ -95,21 +95,23 @@ def _spans(e: Excerpt) -> list[tuple[int, int]]:
 
 
 def excerpt(e: Excerpt) -> str:
-    """The text around what is marked, hidden characters made visible."""
+    """What is marked and the text around it, hidden characters made visible; long stretches are cut in the middle."""
     spans = _spans(e)
-    first = max(0, spans[0][0] - CONTEXT) if spans else 0
-    last = min(len(e.text), (spans[-1][1] if spans else 0) + 2 * CONTEXT, first + 8 * CONTEXT)
-    parts, at = ["… " if first else ""], first
-    for start, stop in spans:
-        if stop > last:
-            break
-        parts += [_plain(e.text[at:start]), "<mark>", _plain(e.text[start:stop]), "</mark>"]
+    parts, at = [], 0
+    for k, (start, stop) in enumerate(spans):
+        parts += [_cut(e.text[at:start], head=CONTEXT if k else 0), "<mark>", _cut(e.text[start:stop]), "</mark>"]
         at = stop
-    parts.append(_plain(e.text[at:last]))
-    rest = len(e.text) - last
-    if rest:
-        parts.append(f"… ({many(rest, 'more character')})")
+    end = 2 * CONTEXT if spans else 5 * CONTEXT
+    rest = len(e.text) - at - end
+    parts.append(_plain(e.text[at:at + end]) + (f"… ({many(rest, 'more character')})" if rest > 0 else ""))
     return f'<blockquote class="text" dir="auto">{"".join(parts)}</blockquote>'
+
+
+def _cut(value: str, head: int = CONTEXT) -> str:
+    """At most `head` characters from the start and `CONTEXT` from the end, escaped."""
+    if len(value) <= head + CONTEXT:
+        return _plain(value)
+    return f"{_plain(value[:head])} … {_plain(value[-CONTEXT:])}"
 
 
 def _plain(value: str) -> str:
