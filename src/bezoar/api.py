@@ -55,7 +55,7 @@ def load(data: object, y: object = None, reading: Reading | None = None, **origi
     else:
         from bezoar.sources.memory import from_python
 
-        dataset = from_python(data, y, reading=reading, **origin)
+        dataset = from_python(data, y, reading=reading, **origin)  # type: ignore[arg-type]
     return dataset
 
 

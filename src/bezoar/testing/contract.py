@@ -19,7 +19,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
@@ -47,13 +46,25 @@ def sealed() -> Iterator[None]:
         raise AssertionError("an ability opened a socket or printed")
 
     real_socket, real_print = socket.socket.connect, builtins.print
-    socket.socket.connect = refuse  # type: ignore[method-assign,assignment]
-    builtins.print = refuse  # type: ignore[assignment]
+    socket.socket.connect = refuse  # type: ignore[method-assign]
+    builtins.print = refuse
     try:
         yield
     finally:
         socket.socket.connect = real_socket  # type: ignore[method-assign]
         builtins.print = real_print
+
+
+def auroc(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Chance that a planted sample scores above a clean one; NaN scores count as lowest.
+
+    >>> auroc(np.array([0.1, 0.9]), np.array([False, True]))
+    1.0
+    """
+    filled = np.where(np.isnan(scores), -np.inf, scores)
+    clean = np.sort(filled[~truth])
+    below = np.searchsorted(clean, filled[truth], "left") + np.searchsorted(clean, filled[truth], "right")
+    return float(below.mean() / 2 / max(len(clean), 1))
 
 
 def _any_ability(cls: type[Ability]) -> Iterator[Check]:
@@ -150,7 +161,6 @@ def _detector(cls: type[Detector], make: Make, planted: Planted) -> Iterator[Che
 
     def floor(modality: str, threat: str) -> Callable[[], None]:
         def check() -> None:
-            from bezoar.testing.planted import auroc
             _, data, truth = planted(modality, threat, np.random.default_rng(3))
             scores = run(data)
             assert scores is not None, "the planted data has everything it needs"
@@ -240,7 +250,7 @@ def checks(cls: type[Ability], make: Make | None = None, planted: Planted | None
         registry = import_module("bezoar.registry")
 
         def make(name: str) -> Modality:
-            return registry.make("modalities", name)  # type: ignore[no-any-return]
+            return registry.make("modalities", name)
     if planted is None:
         from bezoar.testing.planted import planted as ours
 
