@@ -149,8 +149,8 @@ def _detector(cls: type[Detector], make: Make, planted: Planted) -> Iterator[Che
             same = np.zeros(40, np.int64)
             first = clean.labels.codes[0] if clean.labels is not None else 0
             one_class = np.flatnonzero(clean.labels.codes == first)[:60] if clean.labels is not None else np.arange(60)
-            for what, rows in [("one sample", same[:1]), ("two samples", np.arange(2)), ("one sample 40 times", same), ("one class", one_class),
-                               ("no sample", same[:0])]:
+            for what, rows in [("one sample", same[:1]), ("two samples", np.arange(2)), ("one sample 40 times", same),
+                               ("one class", one_class), ("no sample", same[:0])]:
                 try:
                     run(clean.take(rows))
                 except BezoarError as error:
