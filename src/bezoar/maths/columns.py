@@ -138,3 +138,20 @@ def neighbour_mean(counts: np.ndarray, reach: int = 4) -> np.ndarray:
     start, stop = np.maximum(index - reach, 0), np.minimum(index + reach + 1, k)
     others = (stop - start - 1).astype(np.float64)
     return np.where(others > 0, (total[stop] - total[start] - counts) / np.maximum(others, 1.0), counts)
+
+
+def frequent_codes(codes: np.ndarray, levels: int, share: float = 0.01, most: int = 30) -> tuple[np.ndarray, int]:
+    """(n,) int32 codes of the at most `most` levels that at least `share` of the rows hold; all others share one code.
+
+    Missing (negative) stays -1. Also returns how many codes there are, the shared one included.
+
+    >>> frequent_codes(np.array([0, 0, 0, 1, 2, -1]), 3, share=0.3)[0].tolist()
+    [0, 0, 0, 1, 1, -1]
+    """
+    sizes = np.bincount(codes[codes >= 0], minlength=levels)
+    frequent = np.argsort(-sizes, kind="stable")[:most]
+    frequent = frequent[sizes[frequent] >= max(share * len(codes), 1)]
+    new = np.full(levels + 1, len(frequent), np.int32)
+    new[frequent] = np.arange(len(frequent), dtype=np.int32)
+    new[-1] = -1
+    return new[codes], len(frequent) + 1

@@ -101,3 +101,58 @@ def grow_triples(codes: list[np.ndarray], sizes: list[int], holders: np.ndarray,
         if strength[at] > 3.0 and (best is None or strength[at] > best[0]):
             best = (float(strength[at]), c, at, float(expected[at]))
     return None if best is None else best[1:]
+
+
+def labelled_pairs(codes: list[np.ndarray], sizes: list[int], labels: np.ndarray, chance: list[np.ndarray], *, least: int,
+                   most: int, per_pair: int = 3) -> Iterator[tuple[int, int, int, int, int, float]]:
+    """For every pair of columns and every class the `per_pair` cells with the largest z of holders in the class.
+
+    labels  (n,) int in [0, K)
+    chance  per class (n,) float32, the probability of each row to be in it, or empty arrays for the class share
+
+    Yields (i, j, code in i, code in j, class, z); cells with `least`.. in the class and at most `most` holders, z > 2.
+    Time O(n K) per pair of columns, with class shares O(n).
+    """
+    n, n_classes = len(labels), len(chance)
+    share = np.bincount(labels, minlength=n_classes) / max(n, 1)
+    by_class = [np.flatnonzero(labels == c) for c in range(n_classes)]
+    for i in range(len(codes)):
+        some = np.flatnonzero(codes[i] >= 0)
+        whole = len(some) == n
+        for j in range(i + 1, len(codes)):
+            if sizes[i] < 1 or sizes[j] < 1:
+                continue
+            cells = sizes[i] * sizes[j]
+            flat = codes[i].astype(np.int64) * sizes[j] + codes[j]
+            if not whole or sizes[j] < 1 or codes[j].min() < 0:
+                flat[(codes[i] < 0) | (codes[j] < 0)] = cells
+            named = None
+            if cells > max(4 * n, 1 << 16):
+                named, flat = np.unique(flat, return_inverse=True)
+                cells = len(named)
+                last = named[-1] == sizes[i] * sizes[j]
+            else:
+                last = True
+                cells += 1
+            held = np.bincount(flat, minlength=cells)
+            if last:
+                held[-1] = n + 1
+            fit = held <= most
+            if not fit.any():
+                continue
+            for c in range(n_classes):
+                found = np.bincount(flat[by_class[c]], minlength=cells)
+                able = fit & (found >= least)
+                if not able.any():
+                    continue
+                if len(chance[c]):
+                    mean = np.bincount(flat, weights=chance[c], minlength=cells)[able]
+                else:
+                    mean = held[able] * share[c]
+                variance = mean * (1 - np.minimum(mean / held[able], 1.0))
+                z = (found[able] - mean) / np.sqrt(variance + 1.0)
+                top = np.argsort(-z, kind="stable")[:per_pair]
+                for t in top[z[top] > 2.0]:
+                    cell = int(np.flatnonzero(able)[t])
+                    cell = cell if named is None else int(named[cell])
+                    yield i, j, cell // sizes[j], cell % sizes[j], c, float(z[t])
