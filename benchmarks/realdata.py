@@ -52,7 +52,7 @@ def mnist() -> Dataset:
     return Dataset.from_arrays(x.copy(), y, name="mnist_t10k")
 
 
-def _csv(folder: str, file: str):  # noqa: ANN202
+def _csv(folder: str, file: str):
     import pandas as pd
 
     return pd.read_csv(ROOT / folder / file)
@@ -75,7 +75,7 @@ def ag_news() -> Dataset:
 def movie_reviews() -> Dataset:
     texts, labels = [], []
     with tarfile.open(ROOT / "movie_reviews" / "review_polarity.tar.gz") as t:
-        for m in sorted((m for m in t.getmembers() if m.isfile() and "/pos/" in m.name or "/neg/" in m.name), key=lambda m: m.name):
+        for m in sorted((m for m in t.getmembers() if (m.isfile() and "/pos/" in m.name) or "/neg/" in m.name), key=lambda m: m.name):
             f = t.extractfile(m)
             if f is not None:
                 texts.append(f.read().decode("latin-1"))
@@ -103,7 +103,7 @@ def style_mix(rng: np.random.Generator, rate: float = 0.05, target: str = "0") -
     return Dataset.from_arrays(list(texts), list(y), name="styleattack_ag_bible"), truth
 
 
-def _table(frame, label: str, name: str) -> Dataset:  # noqa: ANN001
+def _table(frame, label: str, name: str) -> Dataset:
     import pandas as pd
 
     columns = {}
@@ -127,7 +127,7 @@ def adult() -> Dataset:
 def nsl_kdd() -> Dataset:
     """25,192 connections; label: normal or attack (two classes)."""
     d = _csv("nsl_kdd", "kddtrain_20percent.csv.gz")
-    label = [c for c in d.columns if c in ("label", "class", "attack")][0]
+    label = next(c for c in d.columns if c in ("label", "class", "attack"))
     d["verdict"] = np.where(d[label].astype(str) == "normal", "normal", "attack")
     drop = [label] + [c for c in d.columns if c in ("difficulty", "difficulty_level")]
     return _table(d.drop(columns=drop), "verdict", "nsl_kdd")
@@ -173,7 +173,34 @@ def faces() -> Dataset:
     return Dataset.from_arrays(Images.of(x), y, name="att_faces")
 
 
+@cache
+def bundled_table() -> Dataset:
+    """scikit-learn's bundled breast cancer table: 569 rows of 30 numbers; the fallback without BEZOAR_DATA."""
+    from sklearn.datasets import load_breast_cancer
+
+    d = load_breast_cancer()
+    columns = {str(k): Column("number", d.data[:, j].astype(np.float64)) for j, k in enumerate(d.feature_names)}
+    return Dataset.from_arrays(Table(columns), [str(d.target_names[t]) for t in d.target], name="bundled_table")
+
+
+@cache
+def bundled_text() -> Dataset:
+    """3,000 composed notes on three topics: the fallback without BEZOAR_DATA."""
+    from bezoar.testing.planted import twin
+
+    d = twin("text", np.random.default_rng(1000), rows=3000)
+    assert d.labels is not None
+    return Dataset.from_arrays(d.inputs, d.labels, name="bundled_text")
+
+
 ALL = {"cifar10": cifar10, "gtsrb_signs": gtsrb, "mnist_t10k": mnist, "sms_spam": sms, "ag_news": ag_news,
        "movie_reviews": movie_reviews, "hate_speech": hate_speech, "adult": adult, "nsl_kdd": nsl_kdd,
        "german_credit": german_credit, "breast_cancer_wisconsin": breast_cancer, "clamp_malware_pe": malware,
-       "occupancy_sensors": occupancy, "att_faces": faces, "digits": digits}
+       "occupancy_sensors": occupancy, "att_faces": faces, "digits": digits, "bundled_table": bundled_table, "bundled_text": bundled_text}
+
+BUNDLED = ("digits", "bundled_table", "bundled_text")
+
+
+def here() -> tuple[str, ...]:
+    """Names of the sets that can be read on this machine."""
+    return tuple(k for k in ALL if k in BUNDLED or available(k))
