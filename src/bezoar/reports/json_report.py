@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import zlib
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -21,6 +22,7 @@ from bezoar.core.ability import Info, Renderer
 from bezoar.core.errors import LimitExceeded, UnreadableInput
 from bezoar.core.escape import line
 from bezoar.core.report import SCHEMA, Report
+from bezoar.core.taxonomy import THREATS
 
 MOST_BYTES = 256 << 20
 """Size of a report.json that `load` reads, bytes."""
@@ -181,8 +183,11 @@ def load(data: bytes, most_bytes: int = MOST_BYTES) -> Report:
         if _unpacked(raw) > MOST_UNPACKED:
             raise LimitExceeded(f"the pictures of the report unpack to more than {MOST_UNPACKED:,} bytes", advice=again)
         for finding in raw["findings"]:
+            if finding["threat"]["key"] not in THREATS:
+                raise UnreadableInput(f"the report names a threat that this version does not know: {line(finding['threat']['key'], 60)}",
+                                      advice="update bezoar, or scan again")
             for key in ("p_value", "suspicion"):
                 finding[key] = math.nan if finding[key] is None else finding[key]
         return Report.from_dict(raw)
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, ArithmeticError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, ArithmeticError, zlib.error) as error:
         raise UnreadableInput(f"the report cannot be read: {line(error, 160)}", advice=again) from error
