@@ -111,7 +111,7 @@ def feature(column: Plain) -> Column:
     if column.kind != "text":
         return Column(column.kind, column.values.astype(np.float64))
     texts = column.texts
-    order = np.argsort(texts.astype(str), kind="stable") if len(texts) else np.empty(0, np.int64)
+    order = np.argsort(texts, kind="stable") if len(texts) else np.empty(0, np.int64)
     place = np.empty(len(texts) + 1, np.int32)
     place[order] = np.arange(len(texts), dtype=np.int32)
     place[-1] = -1
@@ -129,7 +129,7 @@ def labels_of(column: Plain, limits: Limits) -> tuple[Labels, str]:
         raise UsageError(f"label column {column.name!r} holds measurements, not classes",
                          advice="bezoar looks at classes; name another column with --label, or --label - for no labels")
     if column.kind == "text":
-        order = np.argsort(column.texts.astype(str), kind="stable") if len(column.texts) else np.empty(0, np.int64)
+        order = np.argsort(column.texts, kind="stable") if len(column.texts) else np.empty(0, np.int64)
         place = np.empty(len(order) + 1, np.int64)
         place[order] = np.arange(len(order))
         place[-1] = -1

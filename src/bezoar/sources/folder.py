@@ -279,7 +279,7 @@ def _labels(ids: np.ndarray, reading: Reading) -> tuple[Labels | None, list[str]
 
 
 def _sorted_codes(column: Plain) -> tuple[np.ndarray, tuple[str, ...]]:
-    order = np.argsort(column.texts.astype(str), kind="stable")
+    order = np.argsort(column.texts, kind="stable")
     place = np.empty(len(order) + 1, np.int64)
     place[order] = np.arange(len(order))
     place[-1] = -1

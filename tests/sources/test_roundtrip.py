@@ -1,0 +1,286 @@
+"""Write a subset or a changed copy in the same format; clean and restore give the original back byte for byte."""
+
+import gzip
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from bezoar import api
+from bezoar.core.ability import Change, Reading, Repaired
+from bezoar.core.dataset import Dataset
+from bezoar.core.errors import UnreadableInput, UsageError
+from bezoar.core.inputs import Images, Table, Texts
+from bezoar.core.report import Report
+from bezoar.sources.quarantine_store import quarantine, restore
+
+N = 30
+WORDS = ["the cat sat on the mat, quietly", 'she said "no" and left', "two\nlines in one cell", "plain words only here", "naïve façade costs 5 €"]
+
+
+def csv_file(root: Path, name="mails.csv", encoding="utf-8", end="\n"):
+    rows = ["id,text,label,vendor"]
+    for i in range(N):
+        text = f"{WORDS[i % 5]} {i}"
+        text = '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text
+        rows.append(f"m{i},{text},{'spam' if i % 3 == 0 else 'ham'},v{i % 2}")
+    raw = (end.join(rows) + end).encode(encoding)
+    path = root / name
+    path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    return path
+
+
+def tsv_table(root: Path):
+    path = root / "t.tsv"
+    path.write_text("age\tjob\tpay\n" + "".join(f"{i}.50\t{'cook' if i % 2 else 'judge'}\t{'hi' if i % 3 else 'lo'}\n" for i in range(N)))
+    return path
+
+
+def parquet_file(root: Path):
+    path = root / "t.parquet"
+    table = pa.table({"n": pa.array([None if i == 4 else i for i in range(N)], pa.int32()), "f": np.arange(N) / 7,
+                      "job": pa.array([["cook", "judge", None][i % 3] for i in range(N)]).dictionary_encode(),
+                      "when": pa.array(np.arange(N) * 10**9, pa.timestamp("ns")), "label": [i % 2 == 0 for i in range(N)]})
+    pq.write_table(table.replace_schema_metadata({"made": "by us"}), path, compression="zstd")
+    return path
+
+
+def jsonl_file(root: Path):
+    path = root / "t.jsonl"
+    lines = []
+    for i in range(N):
+        row = {"id": f"j{i}", "text": f"{WORDS[i % 5]} {i}", "label": i % 2, "meta": {"vendor": f"v{i % 3}", "tags": ["a", i]}}
+        lines.append(json.dumps(row, ensure_ascii=bool(i % 2), separators=(",", ":") if i % 4 else None))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def npz_file(root: Path, kind="grey"):
+    rng = np.random.default_rng(1)
+    x = {"grey": rng.integers(0, 256, (N, 8, 8), np.uint8), "float": rng.random((N, 3, 8, 8)).astype(np.float32),
+         "table": rng.normal(size=(N, 4)), "text": np.array([f"some words {i}" for i in range(N)])}[kind]
+    path = root / f"{kind}.npz"
+    np.savez_compressed(path, x=x, y=np.arange(N) % 3, ids=np.array([f"s{i}" for i in range(N)]), names=np.array(["a", "b", "c"]))
+    return path
+
+
+def folder_of(root: Path, suffix="png"):
+    rng = np.random.default_rng(2)
+    base = root / "photos"
+    for i in range(N):
+        place = base / ("cat", "dog", "owl")[i % 3] / ("sub" if i % 5 == 0 else "")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8 + i % 2, 3), np.uint8)).save(place / f"{i}.{suffix}")
+    (base / "README.txt").write_text("hello")
+    (base / "cat" / "broken.png").write_bytes(b"nonsense")
+    names = sorted(p.relative_to(base).as_posix() for p in base.rglob(f"*.{suffix}"))
+    (base / "metadata.csv").write_text("file_name,source\n" + "".join(f"{n},v{i % 2}\n" for i, n in enumerate(names)))
+    return base
+
+
+def hf_folder(root: Path, pictures=False):
+    datasets = pytest.importorskip("datasets")
+    rng = np.random.default_rng(3)
+    features = {"label": datasets.ClassLabel(names=["neg", "pos"])}
+    columns = {"label": [i % 2 for i in range(N)]}
+    if pictures:
+        columns["image"] = [Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)) for _ in range(N)]
+        features["image"] = datasets.Image()
+    else:
+        columns["text"] = [f"{WORDS[i % 5]} {i}" for i in range(N)]
+        features["text"] = datasets.Value("string")
+    made = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+    made.save_to_disk(str(root / "saved"))
+    return root / "saved"
+
+
+MAKERS = {
+    "csv": csv_file, "csv.gz": lambda r: csv_file(r, "mails.csv.gz"), "csv-crlf": lambda r: csv_file(r, end="\r\n"),
+    "csv-latin": lambda r: csv_file(r, encoding="cp1252"), "csv-utf16": lambda r: csv_file(r, encoding="utf-16"),
+    "csv-bom": lambda r: csv_file(r, encoding="utf-8-sig"), "tsv": tsv_table, "parquet": parquet_file, "jsonl": jsonl_file,
+    "npz-grey": npz_file, "npz-float": lambda r: npz_file(r, "float"), "npz-table": lambda r: npz_file(r, "table"),
+    "npz-text": lambda r: npz_file(r, "text"), "folder": folder_of, "folder-jpg": lambda r: folder_of(r, "jpg"),
+    "hf": hf_folder, "hf-pictures": lambda r: hf_folder(r, True)}
+
+
+@pytest.fixture(params=sorted(MAKERS))
+def original(request, tmp_path):
+    (tmp_path / "in").mkdir()
+    return MAKERS[request.param](tmp_path / "in")
+
+
+def tree(path: Path):
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return {p.relative_to(path).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def equal_rows(a: Dataset, i, b: Dataset, j):
+    left, right = a.take(np.array(i)), b.take(np.array(j))
+    if isinstance(a.inputs, Table):
+        rows = np.arange(len(left))
+        return all(left.inputs[c].as_text(rows) == right.inputs[c].as_text(rows) for c in a.inputs.names)
+    return list(left.inputs.row_keys()) == list(right.inputs.row_keys())
+
+
+def names(data: Dataset):
+    return [data.labels.classes[c] for c in data.labels.codes]
+
+
+def report_of(data: Dataset, **more):
+    return Report(subject={"fingerprint": data.fingerprint}, verdict="poisoned", alpha=0.01, poisoned_at_least=1, findings=(), outcomes=(), **more)
+
+
+def set_aside(path: Path, out: Path, gone: list[int], reading=None):
+    source = api.source_of(path)
+    reading = reading or Reading()
+    data = source.open(path, reading)
+    keep = np.ones(len(data), bool)
+    keep[gone] = False
+    changes = tuple(Change(str(data.ids[g]), "quarantined", "bz-1") for g in gone)
+    return data, quarantine(path, source, data, reading, Repaired(keep, changes), report_of(data), out)
+
+
+def test_subset(original, tmp_path):
+    source = api.source_of(original)
+    data = source.open(original, Reading())
+    rows = np.array([7, 2, 3, 20])
+    out = tmp_path / "out" / original.name
+    source.write(original, data, rows, out, Reading())
+    again = source.open(out, Reading(modality=data.modality))
+    assert len(again) == 4
+    order = [again.ids.tolist().index(i) for i in data.ids[rows]] if set(data.ids[rows]) <= set(again.ids) else range(4)
+    assert equal_rows(data, rows, again, order)
+    assert [names(data)[r] for r in rows] == [names(again)[o] for o in order]
+    with pytest.raises(UsageError, match="exists already"):
+        source.write(original, data, rows, out, Reading())
+
+
+def test_changed_rows_change_and_nothing_else_does(original, tmp_path):
+    source = api.source_of(original)
+    data = source.open(original, Reading())
+    hit = np.array([4, 9])
+    changed = np.zeros(len(data), bool)
+    changed[hit] = True
+    codes = data.labels.codes.copy()
+    codes[hit] = (codes[hit] + 1) % len(data.labels.classes)
+    if isinstance(data.inputs, Images):
+        new = data.inputs.with_rows(hit, Images.of([255 - p for p in data.inputs.read(hit)]))
+    elif isinstance(data.inputs, Texts):
+        new = data.inputs.with_rows(hit, Texts.of([f'{v}, "cf wine"' for v in data.inputs.values[hit]]))
+    else:
+        name = data.inputs.names[0]
+        part = data.inputs.take(hit)
+        part = Table({**part.columns, name: replace(part[name], values=np.array([77.0, 78.0]))})
+        new = data.inputs.with_rows(hit, part)
+    poisoned = data.with_changes(inputs=new, codes=codes)
+    everything = np.arange(len(data))
+    out = tmp_path / "out" / original.name
+    ids = source.written_ids(original, poisoned, everything, Reading(), changed)
+    source.write(original, poisoned, everything, out, Reading(), changed)
+    again = source.open(out, Reading())
+    order = [again.ids.tolist().index(i) for i in ids]
+    assert equal_rows(poisoned, everything, again, order)
+    assert names(poisoned) == [names(again)[o] for o in order]
+    if original.is_file() and original.suffix in (".csv", ".tsv", ".jsonl") and b"\xff\xfe" != original.read_bytes()[:2]:
+        a, b = original.read_bytes().splitlines(True), out.read_bytes().splitlines(True)
+        assert len(a) == len(b)
+        assert sum(x != y for x, y in zip(a, b, strict=True)) <= 4, "two records, one of which spans two lines"
+    if original.name == "photos":
+        old, fresh = tree(original), tree(out)
+        same = [k for k in old if fresh.get(k) == old[k]]
+        assert len(same) == N - 2
+    if original.suffix == ".parquet":
+        assert pq.read_schema(out).equals(pq.read_schema(original), check_metadata=True)
+
+
+def test_clean_and_restore(original, tmp_path):
+    before = tree(original)
+    data, done = set_aside(original, tmp_path / "safe", [3, 11])
+    assert done["quarantined"] == 2
+    assert tree(original) == before, "the original is not touched"
+    clean = api.load(done["clean"], reading=Reading(modality=data.modality))
+    assert len(clean) == len(data) - 2
+    keep = np.delete(np.arange(len(data)), [3, 11])
+    assert equal_rows(data, keep, clean, np.arange(len(clean)))
+    aside = Path(done["quarantine"])
+    aside = aside / original.name if original.is_file() else aside
+    assert equal_rows(data, [3, 11], api.load(aside, reading=Reading(modality=data.modality)), [0, 1])
+    told = json.loads((tmp_path / "safe" / "changes.json").read_text())
+    assert told["schema"] == "bezoar.changes/1"
+    assert told["fingerprint"] == data.fingerprint
+    assert [c["sample"] for c in told["changes"]] == [str(i) for i in data.ids[[3, 11]]]
+    back = tmp_path / "back" / original.name
+    assert restore(tmp_path / "safe", back)["samples"] == len(data)
+    assert tree(back) == before
+    with pytest.raises(UsageError, match="exists already"):
+        restore(tmp_path / "safe", back)
+
+
+def test_hugging_face_reads_what_we_write(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    original = hf_folder(tmp_path)
+    set_aside(original, tmp_path / "safe", [0])
+    loaded = datasets.load_from_disk(str(tmp_path / "safe" / "clean"))
+    assert len(loaded) == N - 1
+    assert loaded.features["label"].names == ["neg", "pos"]
+    assert loaded[0]["label"] == 1
+
+
+def test_a_report_about_other_data_is_refused(tmp_path):
+    path = csv_file(tmp_path)
+    source = api.source_of(path)
+    data = source.open(path, Reading())
+    report = report_of(data)
+    path.write_text(path.read_text().replace("plain words", "other words"))
+    fresh = source.open(path, Reading())
+    with pytest.raises(UsageError, match="data changed since the scan"):
+        quarantine(path, source, fresh, Reading(), Repaired(np.ones(N, bool), ()), report, tmp_path / "safe")
+    assert not (tmp_path / "safe").exists()
+
+
+def test_columns_kept_for_groups_do_not_count_as_change(tmp_path):
+    path = tsv_table(tmp_path)
+    source = api.source_of(path)
+    scanned = source.open(path, Reading(keep_columns=("job",)))
+    report = report_of(scanned, plan={"group": ["job"]})
+    done = quarantine(path, source, source.open(path, Reading()), Reading(), Repaired(np.ones(N, bool), ()), report, tmp_path / "safe")
+    assert done["quarantined"] == 0
+    assert not (tmp_path / "safe" / "quarantine").exists()
+
+
+def test_restore_refuses_what_was_edited(tmp_path):
+    original = folder_of(tmp_path)
+    set_aside(original, tmp_path / "safe", [3])
+    victim = next(p for p in (tmp_path / "safe" / "clean").rglob("*.png"))
+    victim.write_bytes(b"x" + victim.read_bytes())
+    with pytest.raises(UnreadableInput, match="changed since it was set aside"):
+        restore(tmp_path / "safe", tmp_path / "back")
+    assert not (tmp_path / "back").exists(), "nothing half restored"
+    told = json.loads((tmp_path / "safe" / "changes.json").read_text())
+    for field in ("path", "at"):
+        evil = json.loads(json.dumps(told))
+        evil["files"][0][field] = "../../escaped.png"
+        (tmp_path / "safe" / "changes.json").write_text(json.dumps(evil))
+        with pytest.raises(UnreadableInput, match="leaves its folder|changed since"):
+            restore(tmp_path / "safe", tmp_path / "back")
+        assert not (tmp_path.parent / "escaped.png").exists()
+
+
+def test_interrupted_cleaning_leaves_nothing(tmp_path, monkeypatch):
+    path = csv_file(tmp_path)
+    source = api.source_of(path)
+    data = source.open(path, Reading())
+
+    def broken(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(source), "write", broken)
+    with pytest.raises(OSError, match="No space"):
+        quarantine(path, source, data, Reading(), Repaired(np.ones(N, bool), ()), report_of(data), tmp_path / "safe")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mails.csv"]
