@@ -81,12 +81,9 @@ def write_pictures(folder: Path, count: int) -> Path:
 def texts(count: int, seed: int = 0) -> tuple[list[str], list[str]]:
     """Short texts of several sets, drawn again and again, each with a sixth of its words left out."""
     names = [n for n in ("sms_spam", "ag_news", "hate_speech") if n in realdata.here()] or ["bundled_text"]
-    folders = {"hate_speech": "hate_speech_davidson"}
     pool: list[str] = []
     labels: list[str] = []
     for n in names:
-        if n not in realdata.BUNDLED and not realdata.available(folders.get(n, n)):
-            continue
         data: Dataset = realdata.ALL[n]()
         assert data.labels is not None
         pool += list(data.inputs.values)  # type: ignore[attr-defined]

@@ -203,4 +203,5 @@ BUNDLED = ("digits", "bundled_table", "bundled_text")
 
 def here() -> tuple[str, ...]:
     """Names of the sets that can be read on this machine."""
-    return tuple(k for k in ALL if k in BUNDLED or available(k))
+    folders = {"hate_speech": "hate_speech_davidson"}
+    return tuple(k for k in ALL if k in BUNDLED or available(folders.get(k, k)))
