@@ -94,8 +94,10 @@ def percent(share: float) -> str:
     if not math.isfinite(share):
         return "unknown"
     value = 100 * share
-    if 0 < value < 0.995 or 99 < value < 100:
-        return f"{value:.2g}%" if value < 50 else f"{value:.3g}%"
+    if 0 < value < 10:
+        return f"{value:.2g}%"
+    if 99 < value < 100:
+        return f"{value:.4g}%"
     return f"{value:.0f}%"
 
 

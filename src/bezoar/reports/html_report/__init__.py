@@ -82,7 +82,7 @@ class HtmlReport(Renderer):
             more=len(report.findings) - len(cards), outcomes=_outcomes(report), most=_MOST_LINES,
             overview=[Markup(figure(e, album)) for e in report.overview[:_MOST_OVERVIEW]],  # noqa: S704
             undrawn=max(len(report.overview) - _MOST_OVERVIEW, 0),
-            plan=json.dumps(report.to_dict()["plan"], indent=2, default=str, ensure_ascii=False), many=many)
+            plan=json.dumps(report.plan, indent=2, default=str, skipkeys=True, ensure_ascii=False), many=many)
         return str(text).encode("utf-8", "backslashreplace")
 
     def _card(self, report: Report, f: Finding, number: int, album: Album) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def scatter(s: Scatter) -> str:
     marked = np.resize(np.asarray(s.marked, bool).reshape(-1), len(points)) if np.size(s.marked) else np.zeros(len(points), bool)
     group = np.resize(np.asarray(s.group).reshape(-1), len(points)) if np.size(s.group) else np.zeros(len(points), int)
     ok = np.isfinite(points[:, :2]).all(axis=1)
-    points, marked, group = points[ok, :2], marked[ok], group[ok].astype(np.int64)
+    points, marked, group = points[ok, :2], marked[ok], np.nan_to_num(group[ok]).astype(np.int64)
     side, edge = 360, 12
     low, high = (np.percentile(points, [0.5, 99.5], axis=0) if len(points) else (np.zeros(2), np.ones(2)))
     if marked.any():
