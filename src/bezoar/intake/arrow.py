@@ -149,21 +149,23 @@ def _typed(title: str, codes: np.ndarray, levels: np.ndarray, guess: bool) -> Pl
 
 
 ISO = re.compile(r"\s*\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?Z?)?\s*$")
+NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*$"
 ABSENT = frozenset(("na", "n/a", "nan", "null", "none", "?", "-", "#n/a", "nil", "missing"))
 
 
 def _as_numbers(title: str, codes: np.ndarray, levels: np.ndarray) -> Plain | None:
     """Numbers where at least 19 of 20 filled cells are numbers; what is not is named and counts as missing."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    head = pa.array(levels[:50], pa.large_string())
+    if len(levels) >= 50 and pc.sum(pc.match_substring_regex(head, NUMBER)).as_py() < 10:
+        return None
+    texts = pa.array(levels, pa.large_string())
+    fits = pc.match_substring_regex(texts, NUMBER).to_numpy(zero_copy_only=False)
     values = np.full(len(levels) + 1, np.nan)
-    odd: list[int] = []
-    for i, text in enumerate(levels.tolist()):
-        try:
-            values[i] = float(text)
-        except ValueError:
-            if text.strip().lower() not in ABSENT:
-                odd.append(i)
-                if len(odd) > 20 and len(odd) > 0.5 * (i + 1):
-                    return None
+    values[:-1][fits] = pc.cast(pc.utf8_trim_whitespace(texts.filter(pa.array(fits))), pa.float64()).to_numpy(zero_copy_only=False)
+    odd = [i for i in np.flatnonzero(~fits).tolist() if levels[i].strip().lower() not in ABSENT]
     counts = np.bincount(codes[codes >= 0], minlength=len(levels))
     strange = int(counts[odd].sum()) if odd else 0
     if not np.isfinite(values).any() or strange > 0.05 * counts.sum():

@@ -12,6 +12,7 @@ import codecs
 import csv
 import gzip
 import io
+import re
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -51,10 +52,10 @@ class Delimited(Source):
         raw = read_file(path, reading.limits)
         text, notes = _as_utf8(raw, path.name)
         _check_lines(text, path.name, reading.limits)
-        table, odd, headless = _parse(text, path.name, _delimiter(text, path.name))
+        table, headless = _parse(text, path.name, _delimiter(text, path.name))
         if headless:
             notes.append("the first line holds only numbers, so the columns have no names: they are called c0, c1, ...")
-        columns = plain_columns(table, reading.limits, path.name, guess_numbers=odd)
+        columns = plain_columns(table, reading.limits, path.name, guess_numbers=True)
         header = list(columns)
         del table
         roles = infer(columns, reading)
@@ -182,8 +183,8 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _parse(text: bytes, name: str, delimiter: str) -> tuple[Any, bool, bool]:
-    """The table, whether types could not be told at once (then all is text), and whether there was no header."""
+def _parse(text: bytes, name: str, delimiter: str) -> tuple[Any, bool]:
+    """The table, all text where types could not be told at once, and whether there was no header."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -193,19 +194,19 @@ def _parse(text: bytes, name: str, delimiter: str) -> tuple[Any, bool, bool]:
                "parse_options": arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=b'"' in text)}
     convert = {"null_values": ABSENT, "strings_can_be_null": False, "quoted_strings_can_be_null": False, "check_utf8": True,
                "true_values": ["true", "True", "TRUE"], "false_values": ["false", "False", "FALSE"]}
-    try:
-        table = arrow_csv.read_csv(pa.BufferReader(text), convert_options=arrow_csv.ConvertOptions(**convert), **options)
-        return table, False, headless
-    except pa.ArrowInvalid as error:
-        if "conversion error" not in str(error):
-            raise _explained(text, name, delimiter, str(error)) from error
-    try:
-        types = dict.fromkeys(names, pa.string())
-        as_text = arrow_csv.ConvertOptions(column_types=types, **convert)
-        table = arrow_csv.read_csv(pa.BufferReader(text), convert_options=as_text, **options)
-    except pa.ArrowInvalid as error:
-        raise _explained(text, name, delimiter, str(error)) from error
-    return table, True, headless
+    types: dict[str, Any] = {}
+    for _ in range(len(names) + 1):
+        try:
+            how = arrow_csv.ConvertOptions(column_types=types, **convert)
+            return arrow_csv.read_csv(pa.BufferReader(text), convert_options=how, **options), headless
+        except pa.ArrowInvalid as error:
+            told = re.match(r"In CSV column #(\d+): CSV conversion error", str(error))
+            if told is None:
+                raise _explained(text, name, delimiter, str(error)) from error
+            types[names[int(told[1])]] = pa.string()
+            if len(types) > 4:
+                types = dict.fromkeys(names, pa.string())
+    raise UnreadableInput(f"{name} is not a readable table", advice="check the file in a text editor")
 
 
 def _explained(text: bytes, name: str, delimiter: str, cause: str) -> UnreadableInput | LimitExceeded:
