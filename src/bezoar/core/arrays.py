@@ -19,6 +19,8 @@ def array_inputs(x: np.ndarray, what: str, modality: str = "", names: list[str] 
     >>> array_inputs(np.zeros((2, 4, 4), np.uint8), "x")[1]
     'image'
     """
+    if x.ndim and not len(x):
+        raise UnreadableInput(f"{what} has no rows", advice="pass at least one sample")
     if x.dtype.kind in "US":
         column = array_column("x", x.reshape(len(x), -1)[:, 0] if x.ndim == 2 and x.shape[1] == 1 else x)
         return Texts(np.append(column.texts, "")[column.values]), "text", []
@@ -43,7 +45,7 @@ def array_inputs(x: np.ndarray, what: str, modality: str = "", names: list[str] 
 
 def channels_first(x: np.ndarray) -> bool:
     """Whether a 4-D picture array is (n, c, h, w)."""
-    return x.ndim == 4 and x.shape[-1] not in CHANNELS and x.shape[1] in CHANNELS
+    return x.ndim == 4 and x.shape[-1] not in CHANNELS and x.shape[1] in (1, 3)
 
 
 def scale_of(x: np.ndarray) -> tuple[float, float, str]:

@@ -147,10 +147,8 @@ def _column(name: str, values: Any) -> Plain:
     if kinds and all(issubclass(k, (int, float, np.number, np.bool_)) for k in kinds):
         bools = all(issubclass(k, (bool, np.bool_)) for k in kinds)
         if None not in cells:
-            try:
-                return array_column(name, np.array(cells, bool if bools else None))
-            except OverflowError:
-                return plain_text(name, np.array([str(c) for c in cells], object))
+            array = np.array(cells, bool if bools else None)
+            return array_column(name, array) if array.dtype != object else plain_text(name, np.array([str(c) for c in cells], object))
         return array_column(name, np.array([np.nan if c is None else float(c) for c in cells]))
     mixed = len({k for k in kinds if not issubclass(k, str)}) > 0 and any(issubclass(k, str) for k in kinds)
     texts = np.empty(len(cells), object)
