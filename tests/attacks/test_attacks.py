@@ -27,7 +27,7 @@ def make(name: str, **parameters: object) -> Attack:
 
 
 def _variants() -> list[tuple[Attack, str]]:
-    made = [(cls(), m) for _, cls in sorted(SHELF.items()) for m in DATA if cls().supports(m)]
+    made = [(cls(), m) for name, cls in sorted(SHELF.items()) if name in NAMES for m in DATA if cls().supports(m)]
     made += [(cls(clean_label=True), m) for cls, m in [(type(a), m) for a, m in made] if "clean_label" in cls.signature()]
     made += [(make("label-flip", mode=mode), m) for mode in ("pair", "boundary") for m in DATA]
     made += [(make("badnets", **kw), "image") for kw in (
@@ -196,15 +196,15 @@ def test_the_patch_stands_where_it_should():
 
 def test_boundary_flips_are_harder_to_tell_than_random_ones():
     """A cross-fitted judge of another kind finds fewer of the boundary flips."""
-    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_predict
+    from sklearn.neighbors import KNeighborsClassifier
 
     data = DATA["image"]
     flat = data.inputs.dense().reshape(len(data), -1).astype(np.float32) / 255
     doubt = {}
     for mode in ("random", "boundary"):
         done = make("label-flip", mode=mode)(data, np.random.default_rng(107))
-        p = cross_val_predict(LogisticRegression(max_iter=300), flat, done.data.labels.codes, cv=3, method="predict_proba")
+        p = cross_val_predict(KNeighborsClassifier(25), flat, done.data.labels.codes, cv=3, method="predict_proba")
         doubt[mode] = float(np.mean(1 - p[np.arange(len(data)), done.data.labels.codes][done.truth]))
     assert doubt["boundary"] < doubt["random"] - 0.05
 

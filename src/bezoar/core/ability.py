@@ -199,22 +199,30 @@ class Modality(Ability, ABC):
 
 @dataclass(frozen=True, eq=False)
 class Poisoned:
-    """What an attack leaves: the data, (n,) bool truth, the trigger (if any), the target class (if any)."""
+    """What an attack leaves: the data, (n,) bool truth, the trigger (if any), the target class (if any).
+
+    `victims` are the classes on which the trigger works (none named: all but the target); `aim` the very inputs, unseen
+    in training, that a targeted attack wants called `target`.
+    """
 
     data: Dataset
     truth: np.ndarray
     trigger: Trigger | None = None
     target: str | None = None
+    victims: tuple[str, ...] = ()
+    aim: Inputs | None = None
 
 
 class Attack(Ability, ABC):
     """Clean data and an rng -> poisoned data and its truth. Authors write `poison`.
 
-    `clean_label` attacks never touch labels. Every attack has a `rate` parameter: the share of all samples.
+    `clean_label` attacks never touch labels. Every attack has a `rate` parameter: the share of all samples. One that
+    `adds_rows` puts new samples, with new ids, behind the old ones, of which it touches none.
     """
 
     shelf = "attacks"
     clean_label: bool = False
+    adds_rows: ClassVar[bool] = False
 
     @abstractmethod
     def poison(self, data: Dataset, rng: np.random.Generator) -> Poisoned:

@@ -188,10 +188,13 @@ def _attack(cls: type[Attack], planted: Planted) -> Iterator[Check]:
             assert first.data.fingerprint == again.data.fingerprint and (first.truth == again.truth).all(), "same rng, same poison"
             rest = np.flatnonzero(~first.truth)
             assert first.truth.any(), "something was poisoned"
-            assert list(first.data.ids) == list(clean.ids)
+            old = len(clean)
+            assert list(first.data.ids[:old]) == list(clean.ids) and len(set(first.data.ids)) == len(first.data)
+            assert cls.adds_rows or len(first.data) == old, "only an attack that says so adds samples"
+            assert first.truth[old:].all() and not (cls.adds_rows and first.truth[:old].any()), "what is new is poison"
             assert (first.data.inputs.take(rest).row_keys() == clean.inputs.take(rest).row_keys()).all(), "untouched rows are the same"
             assert clean.labels is not None and first.data.labels is not None
-            same = first.data.labels.codes == clean.labels.codes
+            same = first.data.labels.codes[:old] == clean.labels.codes
             assert same[rest].all(), "labels of untouched rows are the same"
             if cls.clean_label:
                 assert same.all(), "a clean-label attack never touches labels"
