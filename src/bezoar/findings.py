@@ -99,7 +99,7 @@ def as_finding(view: View, campaign: Campaign, confirm: Any, alpha: float, fdr: 
     suspicion = float(1 - campaign.p_value) if not group.advisory else min(0.49, float(1 - campaign.p_value))
     return Finding(
         ability=campaign.ability, subject=view.dataset.fingerprint, kind=group.kind, title=_title(view, group, trigger, origin),
-        members=tuple(str(i) for i in ids[rows]), quarantined=tuple(str(i) for i in ids[rows[out]]), threat=group.threat,
+        members=tuple(str(i) for i in ids[rows]), quarantined=tuple(str(i) for i in ids[rows[order[out[order]]]]), threat=group.threat,
         p_value=float(campaign.p_value), suspicion=suspicion, target=None if group.target is None else view.classes[group.target],
         at_least=at_least, trigger=trigger, confirmed=confirmed, advisory=group.advisory, because=story,
         doubt=group.doubt or _DOUBT.get(group.threat, ""),
