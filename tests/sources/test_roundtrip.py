@@ -222,6 +222,22 @@ def test_clean_and_restore(original, tmp_path):
         restore(tmp_path / "safe", back)
 
 
+def test_vendors_that_an_attack_deals_out_are_written(original, tmp_path):
+    source = api.source_of(original)
+    reading = Reading()
+    data = source.open(original, reading)
+    if "source" in data.origin:
+        reading = Reading(source="-")
+        data = source.open(original, reading)
+    vendors = np.array([f'v,"{i % 3}"' for i in range(len(data))], object)
+    dealt = replace(data, origin={**data.origin, "source": vendors})
+    rows = np.arange(len(data))
+    source.write(original, dealt, rows, tmp_path / "out" / original.name, reading)
+    again = source.open(tmp_path / "out" / original.name, Reading(source="source"))
+    assert again.origin["source"].tolist() == vendors.tolist()
+    assert equal_rows(data, rows, again, rows)
+
+
 def test_hugging_face_reads_what_we_write(tmp_path):
     datasets = pytest.importorskip("datasets")
     original = hf_folder(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,11 @@ def cell_edits(before: Dataset, after: Dataset, rows: np.ndarray, changed: np.nd
             cells, differs = _differing(before.inputs[name], old, after.inputs[name], new)
             _note(edits, name, places, differs, cells)
     return at, edits
+
+
+def added_columns(before: Dataset, after: Dataset, rows: np.ndarray, there: Collection[str]) -> dict[str, list[str]]:
+    """Origin columns that `after` has and neither `before` nor the file (`there`): an attack may deal rows to vendors."""
+    return {k: [str(v) for v in values[rows]] for k, values in after.origin.items() if k not in before.origin and k not in there}
 
 
 def _differing(stale: Column, old: np.ndarray, fresh: Column, new: np.ndarray) -> tuple[list[Any], np.ndarray]:

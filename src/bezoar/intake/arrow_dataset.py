@@ -11,7 +11,7 @@ import numpy as np
 from bezoar.core.ability import Reading
 from bezoar.core.columns import Roles, assemble, plain_text
 from bezoar.core.dataset import Dataset, Labels
-from bezoar.core.edits import Edits, cell_edits
+from bezoar.core.edits import Edits, added_columns, cell_edits
 from bezoar.core.errors import UnreadableInput
 from bezoar.core.inputs import Images
 from bezoar.core.roles import infer
@@ -79,6 +79,8 @@ def subset(old: Opened, data: Dataset, rows: np.ndarray, changed: np.ndarray | N
     """Rows of the table, with the cells that differ in `changed` rows taken from `data`."""
     at, edits = cell_edits(old.data, data, rows, changed, old.roles)
     table = edited(old.table, at, _coded(edits, class_names))
+    for title, cells in added_columns(old.data, data, rows, table.column_names).items():
+        table = table.append_column(title, [cells])
     if not old.picture or changed is None or not changed[rows].any() or not isinstance(data.inputs, Images):
         return table
     import pyarrow as pa

@@ -21,7 +21,7 @@ import numpy as np
 from bezoar.core.ability import Info, Reading, Source
 from bezoar.core.columns import Roles, assemble
 from bezoar.core.dataset import Dataset
-from bezoar.core.edits import Edits, cell_edits
+from bezoar.core.edits import Edits, added_columns, cell_edits
 from bezoar.core.errors import LimitExceeded, UnreadableInput
 from bezoar.core.limits import MIB, Limits
 from bezoar.core.roles import infer
@@ -74,7 +74,10 @@ class Delimited(Source):
         records = split_records(body, len(before) + (0 if headless else 1), original.name)
         head, records = ([], records) if headless else (records[:1], records[1:])
         lines = [records[i] for i in at.tolist()]
-        _apply(lines, edits, header, _delimiter(body, original.name))
+        delimiter = _delimiter(body, original.name)
+        _apply(lines, edits, header, delimiter)
+        for title, cells in ({} if headless else added_columns(before, data, rows, header)).items():
+            head, lines = _appended(head, [title], delimiter), _appended(lines, cells, delimiter)
         end = b"\r\n" if b"\r\n" in body[:100_000] else b"\n"
         whole = head + [line if line.endswith((b"\n", b"\r")) else line + end for line in lines[:-1]] + lines[-1:]
         if lines and body.endswith((b"\n", b"\r")) and not whole[-1].endswith((b"\n", b"\r")):
@@ -278,6 +281,15 @@ def _by_reader(body: bytes) -> list[bytes]:
     except csv.Error:
         return []
     return out
+
+
+def _appended(lines: list[bytes], cells: list[str], delimiter: str) -> list[bytes]:
+    """Each line with one more cell at its end."""
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, delimiter=delimiter, lineterminator="\0").writerows([["", c] for c in cells])
+    tails = buffer.getvalue().encode("utf-8").split(b"\0")[:-1]
+    bodies = [line.rstrip(b"\r\n") for line in lines]
+    return [b + t.removeprefix(b'""') + line[len(b):] for b, t, line in zip(bodies, tails, lines, strict=True)]
 
 
 def _apply(lines: list[bytes], edits: Edits, header: list[str], delimiter: str) -> None:

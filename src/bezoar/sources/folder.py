@@ -98,8 +98,12 @@ class Folder(Source):
                 if edited and not _same(raw, data, row, reading.limits):
                     raw = png_bytes(data.inputs.read(np.array([row]))[0])  # type: ignore[attr-defined]
                 target.write_bytes(raw)
-            if (original / "metadata.csv").is_file():
-                _write_metadata(original, draft, dict(zip(data.ids[rows].tolist(), new_ids.tolist(), strict=True)), reading.limits)
+            known = (original / "metadata.csv").is_file()
+            held = _metadata(original, data.ids[:1], reading)[0]
+            added = {k: v[rows].tolist() for k, v in data.origin.items() if k not in held}
+            if known or added:
+                renamed = dict(zip(data.ids[rows].tolist(), new_ids.tolist(), strict=True))
+                _write_metadata(original, draft, renamed, added, reading.limits)
 
     def written_ids(self, original: Path, data: Dataset, rows: np.ndarray, reading: Reading,
                     changed: np.ndarray | None = None) -> np.ndarray:
@@ -329,14 +333,16 @@ def _metadata(root: Path, ids: np.ndarray, reading: Reading) -> tuple[dict[str, 
     return origin, notes + ([f"{missing:,} images are not in metadata.csv"] if missing else [])
 
 
-def _write_metadata(original: Path, out: Path, renamed: dict[str, str], limits: Limits) -> None:
-    names, records = _records(original, limits)
+def _write_metadata(original: Path, out: Path, renamed: dict[str, str], added: dict[str, list[str]], limits: Limits) -> None:
+    """metadata.csv for the files that were written, with new columns where an attack dealt out vendors."""
+    names, records = _records(original, limits) if (original / "metadata.csv").is_file() else (["file_name"], [])
+    by_name = {r.get("file_name", ""): r for r in records}
     with open(out / "metadata.csv", "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, names, extrasaction="ignore")
+        writer = csv.DictWriter(file, [*names, *added], extrasaction="ignore", restval="")
         writer.writeheader()
-        for record in records:
-            if record.get("file_name") in renamed:
-                writer.writerow({**record, "file_name": renamed[record["file_name"]]})
+        for k, (old, new) in enumerate(renamed.items()):
+            if old in by_name or added:
+                writer.writerow({**by_name.get(old, {}), "file_name": new, **{c: v[k] for c, v in added.items()}})
 
 
 def _raw(root: Path, name: str, limits: Limits) -> bytes:

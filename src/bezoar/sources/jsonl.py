@@ -18,7 +18,7 @@ import numpy as np
 from bezoar.core.ability import Info, Reading, Source
 from bezoar.core.columns import Plain, Roles, assemble
 from bezoar.core.dataset import Dataset
-from bezoar.core.edits import cell_edits
+from bezoar.core.edits import added_columns, cell_edits
 from bezoar.core.errors import LimitExceeded, UnreadableInput
 from bezoar.core.limits import Limits
 from bezoar.core.roles import infer
@@ -42,24 +42,28 @@ class JsonLines(Source):
         """Raises UnreadableInput with the line number; LimitExceeded."""
         return self._open(path, reading)[0]
 
-    def _open(self, path: Path, reading: Reading) -> tuple[Dataset, Roles, list[bytes]]:
+    def _open(self, path: Path, reading: Reading) -> tuple[Dataset, Roles, list[str], list[bytes]]:
         raw = read_file(path, reading.limits)
         lines, numbers = _lines(raw, path.name, reading.limits)
         records = [_record(line, number, path.name, reading.limits) for line, number in zip(lines, numbers, strict=True)]
         columns = _columns(records, path.name, reading.limits)
         roles = infer(columns, reading)
-        return assemble(columns, roles, name=path.name, limits=reading.limits, declared=declared(path)), roles, lines
+        data = assemble(columns, roles, name=path.name, limits=reading.limits, declared=declared(path))
+        return data, roles, list(columns), lines
 
     def write(self, original: Path, data: Dataset, rows: np.ndarray, out: Path, reading: Reading,
               changed: np.ndarray | None = None) -> None:
         """Lines of `rows`, byte for byte unless a value of them changed."""
-        before, roles, lines = self._open(original, reading)
+        before, roles, there, lines = self._open(original, reading)
         at, edits = cell_edits(before, data, rows, changed, roles)
         kept = [lines[i] for i in at.tolist()]
         by_line: dict[int, dict[str, Any]] = {}
         for column, (places, cells) in edits.items():
             for place, cell in zip(places.tolist(), cells, strict=True):
                 by_line.setdefault(place, {})[column] = cell
+        for column, fresh in added_columns(before, data, rows, there).items():
+            for place, value in enumerate(fresh):
+                by_line.setdefault(place, {})[column] = value
         for place, cells_of in by_line.items():
             kept[place] = _edited(kept[place], cells_of)
         done = b"".join(line if line.endswith(b"\n") else line + b"\n" for line in kept)

@@ -18,7 +18,7 @@ from bezoar.core.ability import Info, Reading, Source
 from bezoar.core.arrays import array_column, array_inputs, class_column, pixels_like
 from bezoar.core.columns import Plain, Roles, assemble
 from bezoar.core.dataset import Dataset
-from bezoar.core.edits import positions_of
+from bezoar.core.edits import added_columns, positions_of
 from bezoar.core.errors import LimitExceeded, Refused, UnreadableInput, UsageError
 from bezoar.core.inputs import Images, Table, Texts
 from bezoar.core.limits import Limits
@@ -97,6 +97,7 @@ class Npz(Source):
             done[key] = _changed_x(done[key], places, data, new, arrays[key])
             if roles.label and data.labels is not None:
                 done[roles.label] = _changed_y(done[roles.label], places, np.array(data.labels.classes, object)[data.labels.codes[new]])
+        done.update({k: np.array(v) for k, v in added_columns(before, data, rows, arrays).items()})
         with published(out) as draft, open(draft, "wb") as file:
             np.savez_compressed(file, **done)  # type: ignore[arg-type]
 
