@@ -48,7 +48,7 @@ def test_says_what_matters():
 def test_never_says_clean():
     text = flat(told(quiet_report())).replace("That is not the same as clean.", "").replace("clean datasets", "")
     assert "clean" not in text
-    assert "Poison of fewer than 11 samples" in text
+    assert "found is 11 samples for token; anything smaller" in text
 
 
 @pytest.mark.parametrize("verdict", VERDICTS)

@@ -139,11 +139,9 @@ def unseen(report: Report) -> str:
     if floor:
         worst = max(floor, key=lambda s: s.smallest_count_found or 0)
         best = min(floor, key=lambda s: s.smallest_count_found or 0)
-        if worst.smallest_count_found == best.smallest_count_found:
-            parts.append(f"Poison of fewer than {worst.smallest_count_found:,} samples would have gone unseen.")
-        else:
-            parts.append(f"The smallest poison that would have been found is {best.smallest_count_found:,} samples for "
-                         f"{best.family}, and {worst.smallest_count_found:,} for {worst.family}.")
+        last = f", {worst.smallest_count_found:,} for {worst.family}" if worst is not best else ""
+        parts.append(f"The smallest poison that would have been found is {many(best.smallest_count_found or 0, 'sample')} for "
+                     f"{best.family}{last}; anything smaller, and any kind that is not listed, may be there unseen.")
     blind = [s.family for s in report.sensitivity if s.smallest_count_found is None]
     if blind:
         more = f" and {len(blind) - 4} more" if len(blind) > 4 else ""

@@ -150,7 +150,7 @@ def _tiles(report: Report, ran: int) -> list[tuple[str, str, str]]:
     gaps = len(report.outcomes) - ran
     campaigns = "campaign" if len(report.counted) == 1 else "campaigns"
     return [(f"{len(report.counted):,}", campaigns, f"and {aside} advisory or accepted" if aside else ""),
-            (f"≥ {report.poisoned_at_least:,}", "planted", f"at alpha {percent(report.alpha)}"),
+            (f"≥ {report.poisoned_at_least:,}", "planted" if report.verdict == "poisoned" else "beyond chance", f"at alpha {percent(report.alpha)}"),
             (f"{out:,}", "to quarantine", "never deleted" if out else ""),
             (f"{ran:,}", "check ran" if ran == 1 else "checks ran", f"{gaps} could not" if gaps else "none skipped")]
 
