@@ -210,9 +210,9 @@ def write_report(report: Report, out: str | Path, formats: Sequence[str] = FILES
     return written
 
 
-def render(report: Report, name: str) -> bytes:
+def render(report: Report, name: str, **parameters: Any) -> bytes:
     """The report in one format ('json', 'html', 'sarif', 'scores', 'terminal', ...)."""
-    renderer = registry.make("reports", name)
+    renderer = registry.make("reports", name, parameters)
     assert isinstance(renderer, Renderer)
     return renderer.render(report)
 
@@ -341,4 +341,4 @@ def explain(name: str) -> list[dict[str, Any]]:
 
 def terminal_text(report: Report, color: bool = False) -> str:
     """The summary for people at a terminal."""
-    return registry.make("reports", "terminal").text(report, color)
+    return render(report, "terminal", colour=color).decode()
