@@ -23,7 +23,14 @@ from bezoar.core.view import View
 from bezoar.maths.columns import exact_codes, frequent_codes, quantile_codes
 from bezoar.maths.conformal import suspicion_within
 from bezoar.maths.pairs import labelled_pairs
-from bezoar.maths.stamp import AdditiveModel, signed_deviance
+from bezoar.maths.stamp import AdditiveModel, exponential_tail_p, signed_deviance
+
+GROW = 4.0
+"""Candidates below this many normal units are not worth another column."""
+NATURAL = 0.75
+"""A value that one other column foretells for this share of the holders explains itself and joins no tuple."""
+LEADING = 600
+"""So many of the best candidates are told apart into campaigns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +44,7 @@ class _Tuple:
     held: int             # holders in all classes
     mean: float           # holders in the class that their other columns predict
     surprise: float       # signed root deviance of len(own) among held
-    alike: float          # design effect of the holders, 1 = a random draw
+    alike: float          # design effect of the holders, 1 = a random draw; one standard error is added
 
     @property
     def score(self) -> float:
@@ -74,7 +81,7 @@ class ValueTuples(Detector):
         for t in reversed(found):
             raw[t.own] = np.maximum(raw[t.own], t.score)
         groups = tuple(self._group(t, p, search, copy, table, labels, classes) for t, p in search.called(found))
-        return Scores(suspicion_within(raw[copy], labels), groups, smallest={"table tuple": search.smallest()})
+        return Scores(suspicion_within(raw[copy], labels), groups, smallest={"values in a table": search.smallest(found)})
 
     def _group(self, t: _Tuple, p: float, search: _Search, copy: np.ndarray, table: Table, labels: np.ndarray,
                classes: tuple[str, ...]) -> Group:
@@ -120,6 +127,7 @@ class _Search:
         self.model = AdditiveModel(np.stack(places, axis=1).astype(np.int32), np.array(starts), labels, n_classes)
         self.holders = [_rows_by_code(c, len(k)) for c, k in zip(self.codes, self.counts, strict=True)]
         self.searched = 1.0
+        self.seen: set[tuple[Any, ...]] = set()
 
     def text(self, column: int, code: int) -> str:
         name = self.table.names[column]
@@ -171,11 +179,13 @@ class _Search:
         chi, free = self.model.spread(own, target)
         chi[list(columns)] = 0.0
         free[list(columns)] = 0.0
-        return _Tuple(columns, values, target, own, len(rows), mean, surprise, float(chi.sum() / max(free.sum(), 1e-9)))
+        degrees = max(float(free.sum()), 1.0)
+        alike = float(chi.sum()) / degrees + np.sqrt(2.0 / degrees)
+        return _Tuple(columns, values, target, own, len(rows), mean, surprise, alike)
 
     def grow(self, t: _Tuple) -> _Tuple:
         """Columns in which the holders agree join the tuple while that raises the score."""
-        while len(t.columns) < self.of.widest:
+        while len(t.columns) < self.of.widest and t.surprise > GROW:
             chi, free = self.model.spread(t.own, t.target)
             chi[list(t.columns)] = 0.0
             better = None
@@ -187,6 +197,13 @@ class _Search:
                 if len(code) < 0.7 * len(t.own):
                     continue
                 value = int(np.bincount(code).argmax())
+                key = (t.target, *sorted(zip((*t.columns, int(j)), (*t.values, value), strict=True)))
+                if key in self.seen:
+                    continue
+                self.seen.add(key)
+                agreeing = t.own[self.codes[j][t.own] == value]
+                if self.foretold(int(j), value, t) >= NATURAL * len(agreeing):
+                    continue
                 wider = self.weigh((*t.columns, int(j)), (*t.values, value), t.target)
                 if wider is not None and wider.score > max(t.score, 0.0 if better is None else better.score):
                     better = wider
@@ -197,18 +214,74 @@ class _Search:
         return _Tuple(tuple(t.columns[k] for k in order), tuple(t.values[k] for k in order), t.target, t.own, t.held, t.mean,
                       t.surprise, t.alike)
 
+    def foretold(self, column: int, value: int, t: _Tuple) -> float:
+        """Of the holders, how many have this value anyway as far as one of the columns outside the tuple can tell."""
+        return self.model.foretold(self.holders[column](value), t.own, (*t.columns, column))
+
     # -- what is called
 
     def called(self, found: list[_Tuple]) -> list[tuple[_Tuple, float]]:
-        return [(t, 0.0) for t in found[:0]]
+        """Leaders with a family-wise p <= alpha, each as its widest equally pure form, best first."""
+        leaders, follow = _leaders(found[:LEADING])
+        scores = np.array([t.score for t in leaders])
+        p = np.maximum(np.minimum(self.searched * _upper(scores), 1.0), exponential_tail_p(scores))
+        out: list[tuple[_Tuple, float]] = []
+        for k in np.flatnonzero(p <= self.of.alpha):
+            best = leaders[k]
+            for t in follow[k]:
+                pure = self.natural(t) <= 0.05 * len(t.own)
+                if pure and t.score >= 0.5 * leaders[k].score and (t.surprise, -len(t.columns)) > (best.surprise, -len(best.columns)):
+                    best = t
+            out.append((best, float(p[k])))
+        return out
 
     def natural(self, t: _Tuple) -> float:
         """Holders in the class that nature put there: as many per holder outside the class as the other columns say."""
         outside = t.held - len(t.own)
         return min(outside * t.mean / max(t.held - t.mean, 1e-9), float(len(t.own)))
 
-    def smallest(self) -> int:
-        return self.least
+    def smallest(self, found: list[_Tuple]) -> int:
+        """Holders that a trigger needs to be called here, in the class where it is hardest."""
+        leaders, _ = _leaders(found[:LEADING])
+        scores = np.array([t.score for t in leaders])
+        wanted = 3.0
+        while wanted < 60.0:
+            tail = exponential_tail_p(np.append(scores, wanted))[-1]
+            if max(self.searched * float(_upper(np.array([wanted]))[0]), tail) <= self.of.alpha:
+                break
+            wanted += 0.5
+        needed = []
+        for c in np.unique(self.labels):
+            chance = float(self.model.share(None, int(c))[self.labels != c].mean())
+            needed.append((1.3 * wanted) ** 2 / (2.0 * -np.log(min(chance, 0.99))))
+        return max(self.least, int(np.ceil(max(needed))))
+
+
+def _leaders(found: list[_Tuple]) -> tuple[list[_Tuple], list[list[_Tuple]]]:
+    """Tuples in order, each leading or following the first one of its class with which it shares 30% of the smaller set."""
+    leaders: list[_Tuple] = []
+    follow: list[list[_Tuple]] = []
+    marks: dict[int, np.ndarray] = {}
+    size = 1 + max((int(t.own.max()) for t in found), default=0)
+    for t in found:
+        mark = marks.setdefault(t.target, np.full(size, -1, np.int32))
+        theirs = mark[t.own]
+        shared = np.bincount(theirs[theirs >= 0]) if (theirs >= 0).any() else np.zeros(0, np.int64)
+        k = next((int(k) for k in np.argsort(-shared, kind="stable")
+                  if shared[k] >= 0.3 * min(len(leaders[k].own), len(t.own))), -1)
+        if k >= 0:
+            follow[k].append(t)
+            continue
+        mark[t.own[theirs < 0]] = len(leaders)
+        leaders.append(t)
+        follow.append([])
+    return leaders, follow
+
+
+def _upper(scores: np.ndarray) -> np.ndarray:
+    from scipy.special import ndtr
+
+    return np.asarray(ndtr(-scores))
 
 
 def _coarse(column: Column, bins: int) -> tuple[np.ndarray, int]:

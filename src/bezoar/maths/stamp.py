@@ -33,20 +33,58 @@ class AdditiveModel:
         self.prior = np.bincount(codes, minlength=n_classes) / max(n, 1)
         one_hot = csr_array((np.ones(n), codes, np.arange(n + 1, dtype=np.int64)), shape=(n, n_classes))
         self.cells = np.asarray((x.T.tocsr() @ one_hot).todense())
+        self._kept: dict[tuple[int, ...], np.ndarray] = {}
+        self._references: dict[int, np.ndarray] = {}
         self.weights = self.inverse @ (self.cells - self.cells.sum(axis=1, keepdims=True) * self.prior)
 
     def share(self, rows: np.ndarray | None, target: int, without: tuple[int, ...] = ()) -> np.ndarray:
         """(r,) float64 in [0.01, 0.99]: predicted probability of class `target`, columns of `without` not read."""
-        w = self.weights[:, target]
-        if without:
-            index = np.concatenate([np.arange(self.starts[j], self.starts[j + 1]) for j in without])
-            w = w - self.inverse[:, index] @ np.linalg.solve(self.inverse[np.ix_(index, index)], w[index])
-            w[index] = 0.0
+        w = self._weights_without(target, without)
         chosen = self.places if rows is None else self.places[rows]
-        out = np.full(len(chosen), self.prior[target])
-        for j in range(chosen.shape[1]):
-            out += w[chosen[:, j]]
+        if len(chosen) < 5000:
+            out = self.prior[target] + w[chosen].sum(axis=1)
+        else:
+            out = np.full(len(chosen), self.prior[target])
+            for j in range(chosen.shape[1]):
+                out += w[chosen[:, j]]
         return np.clip(out, 0.01, 0.99)
+
+    def _weights_without(self, target: int, without: tuple[int, ...]) -> np.ndarray:
+        key = (target, *sorted(without))
+        if key not in self._kept:
+            w = self.weights[:, target].copy()
+            if without:
+                index = np.concatenate([np.arange(self.starts[j], self.starts[j + 1]) for j in without])
+                w -= self.inverse[:, index] @ np.linalg.solve(self.inverse[np.ix_(index, index)], w[index])
+                w[index] = 0.0
+            if len(self._kept) > 2000:
+                self._kept.clear()
+            self._kept[key] = w
+        return self._kept[key]
+
+    def _chances(self, target: int) -> np.ndarray:
+        """(references, width): share of each cell within its column, among what rows of other classes may look like."""
+        if target not in self._references:
+            others = self.cells.sum(axis=1)
+            rows = [others, others - self.cells[:, target]]
+            if 2 < self.n_classes <= 64:
+                rows += [self.cells[:, k] for k in range(self.n_classes) if k != target]
+            reference = np.stack(rows)
+            size = np.diff(self.starts)
+            total = np.add.reduceat(reference, self.starts[:-1], axis=1)
+            self._references[target] = (reference + 0.5) / np.repeat(total + 0.5 * size, size, axis=1)
+        return self._references[target]
+
+    def foretold(self, holders: np.ndarray, rows: np.ndarray, without: tuple[int, ...]) -> float:
+        """How many of `rows` some one other column foretells to be among `holders`: the largest sum of P(holder | its cell).
+
+        holders (h,) are all rows with some value, `without` the columns that may not tell, the value's own among them.
+        """
+        among = np.bincount(self.places[holders].ravel(), minlength=int(self.starts[-1]))
+        rate = among / np.maximum(self.cells.sum(axis=1), 1.0)
+        told = rate[self.places[rows]].sum(axis=0)
+        told[list(without)] = 0.0
+        return float(told.max(initial=0.0))
 
     def spread(self, rows: np.ndarray, target: int, ignore: int = 4) -> tuple[np.ndarray, np.ndarray]:
         """How far `rows` differ from rows of other classes, column by column: chi-square and degrees of freedom, each (d,).
@@ -56,25 +94,13 @@ class AdditiveModel:
         means that the rows are a random draw from the reference in that column, as rows are into which somebody wrote something.
         """
         count = np.bincount(self.places[rows].ravel(), minlength=int(self.starts[-1])).astype(np.float64)
-        others = self.cells.sum(axis=1)
-        references = [others, others - self.cells[:, target]]
-        if 2 < self.n_classes <= 64:
-            references += [self.cells[:, k] for k in range(self.n_classes) if k != target]
-        best: tuple[float, np.ndarray, np.ndarray] | None = None
-        begin = self.starts[:-1]
-        size = np.diff(self.starts)
-        for reference in references:
-            total = np.add.reduceat(reference, begin)
-            chance = (reference + 0.5) / np.repeat(total + 0.5 * size, size)
-            mean = len(rows) * chance
-            chi = np.add.reduceat((count - mean) ** 2 / (mean + 0.5), begin)
-            free = np.add.reduceat(mean * (1 - chance) / (mean + 0.5), begin)
-            by_column = np.sort(chi / (free + 0.5))
-            ratio = float(by_column[:max(len(by_column) - ignore, 1)].mean())
-            if best is None or ratio < best[0]:
-                best = (ratio, chi, free)
-        assert best is not None
-        return best[1], best[2]
+        chance = self._chances(target)
+        mean = len(rows) * chance
+        chi = np.add.reduceat((count - mean) ** 2 / (mean + 0.5), self.starts[:-1], axis=1)
+        free = np.add.reduceat(mean * (1 - chance) / (mean + 0.5), self.starts[:-1], axis=1)
+        by_column = np.sort(chi / (free + 0.5), axis=1)
+        best = int(np.argmin(by_column[:, :max(by_column.shape[1] - ignore, 1)].mean(axis=1)))
+        return chi[best], free[best]
 
 
 def signed_deviance(found: float, held: float, mean: float) -> float:
@@ -88,3 +114,25 @@ def signed_deviance(found: float, held: float, mean: float) -> float:
     mean = min(max(mean, 1e-9), held - 1e-9)
     rest = 0.0 if held == found else (held - found) * np.log((held - found) / (held - mean))
     return float(np.sqrt(max(2.0 * (found * np.log(found / mean) + rest), 0.0)))
+
+
+def exponential_tail_p(scores: np.ndarray, inner: int = 4, outer: int = 40) -> np.ndarray:
+    """(s,) family-wise p of each score as the largest of its peers, whose own upper tail is the null.
+
+    The tail is taken as exponential between the ranks `inner` and `outer`, so that the few planted ones do not bend it, and the
+    error of the fitted scale is paid for (Pareto instead of exponential). With fewer than 2 x `inner` positive scores: zeros,
+    that is, the peers say nothing and another test must.
+
+    >>> p = exponential_tail_p(np.r_[30.0, np.linspace(0.1, 5, 50)])
+    >>> bool(p[0] < 1e-4), bool(p[1:].min() > 0.1)
+    (True, True)
+    """
+    top = np.sort(scores)[::-1][:outer]
+    top = top[top > 0]
+    if len(top) < 2 * inner:
+        return np.zeros(len(scores))
+    count, low = len(top), top[-1]
+    scale = max((top[inner - 1] - low) / np.sum(1.0 / np.arange(inner, count)), 0.05 * top[inner - 1], 1e-9)
+    used = count - inner
+    mean = count * (1.0 + np.maximum(scores - low, 0.0) / (scale * used)) ** (-used)
+    return np.where(scores <= low, 1.0, -np.expm1(-mean))
