@@ -80,38 +80,40 @@ def _images(name: str) -> list[Cell]:
             first = pattern == "square" and rate == 0.01
             others = (LABELS, FOREST, TRIVIAL) if name == "gtsrb_signs" else (ART, LABELS, FOREST, TRIVIAL)
             out.append(Cell(f"{name}/patch {pattern} {_percent(rate)}", name, "badnets", {"rate": rate, "pattern": pattern, **more},
-                            "patch", goal, also=lift, peers=others if first else ()))
-    out.append(Cell(f"{name}/patch square jpeg90 1%", name, "badnets", {"rate": 0.01, "jpeg": 90}, "patch, re-encoded", 0.95))
+                            f"patch, four patterns, {_percent(rate)}", goal, also=lift, peers=others if first else ()))
+    out.append(Cell(f"{name}/patch square jpeg90 1%", name, "badnets", {"rate": 0.01, "jpeg": 90},
+                    "patch, picture re-encoded as JPEG 90, 1%", 0.95))
     for rate, goal in {0.01: 0.95, 0.003: 0.80}.items():
         out.append(Cell(f"{name}/patch square jitter {_percent(rate)}", name, "badnets", {"rate": rate, "jitter": 1},
-                        "patch, place jittered", goal))
+                        f"patch jittered by a pixel, {_percent(rate)}", goal))
     for alpha, rate in ((0.2, 0.01), (0.1, 0.01), (0.05, 0.01), (0.1, 0.001)):
         first = alpha == 0.2 and name != "cifar10"
-        out.append(Cell(f"{name}/blend {alpha:g} {_percent(rate)}", name, "blend", {"rate": rate, "alpha": alpha}, "blend", 0.99,
-                        peers=(ART, LABELS, FOREST, TRIVIAL) if first else ()))
-    out.append(Cell(f"{name}/sinusoid dirty 1%", name, "sinusoid", {"rate": 0.01}, "sinusoid, dirty label", 0.95))
+        out.append(Cell(f"{name}/blend {alpha:g} {_percent(rate)}", name, "blend", {"rate": rate, "alpha": alpha},
+                        f"blend {alpha:g}, {_percent(rate)}", 0.99, peers=(ART, LABELS, FOREST, TRIVIAL) if first else ()))
+    out.append(Cell(f"{name}/sinusoid dirty 1%", name, "sinusoid", {"rate": 0.01}, "sinusoid, dirty label, 1%", 0.95))
     out.append(Cell(f"{name}/sinusoid clean 8% of class", name, "sinusoid", {"share_of_class": 0.08, "clean_label": True},
-                    "sinusoid, clean label", 0.95))
-    out.append(Cell(f"{name}/low-frequency 1%", name, "low-frequency", {"rate": 0.01}, "low frequency", 0.90))
-    out.append(Cell(f"{name}/all-to-all patch 1%", name, "badnets", {"rate": 0.01, "mapping": "all-to-all"}, "all-to-all patch", 0.95))
+                    "sinusoid, clean label, 8% of the class", 0.95))
+    out.append(Cell(f"{name}/low-frequency 1%", name, "low-frequency", {"rate": 0.01}, "low frequency, 1%", 0.90))
+    out.append(Cell(f"{name}/all-to-all patch 1%", name, "badnets", {"rate": 0.01, "mapping": "all-to-all"}, "all-to-all patch, 1%", 0.95))
     return out
 
 
 def _texts(name: str) -> list[Cell]:
     lift = (("lift", 1.0),)
     art = (ART, LABELS, FOREST, TRIVIAL)
-    return [Cell(f"{name}/word 1%", name, "text-word", {"rate": 0.01}, "word", 0.99, also=lift, peers=art if name == "ag_news" else ()),
-            Cell(f"{name}/phrase 1%", name, "text-phrase", {"rate": 0.01}, "phrase", 0.99, also=lift,
+    return [Cell(f"{name}/word 1%", name, "text-word", {"rate": 0.01}, "word or phrase, 1%", 0.99, also=lift,
+                 peers=art if name == "ag_news" else ()),
+            Cell(f"{name}/phrase 1%", name, "text-phrase", {"rate": 0.01}, "word or phrase, 1%", 0.99, also=lift,
                  peers=art if name == "sms_spam" else ()),
-            Cell(f"{name}/two words 1%", name, "text-multiword", {"rate": 0.01}, "two-word conjunction", 0.95, also=lift)]
+            Cell(f"{name}/two words 1%", name, "text-multiword", {"rate": 0.01}, "two-word conjunction, 1%", 0.95, also=lift)]
 
 
 def _tables(name: str) -> list[Cell]:
     art = (ART, LABELS, FOREST, TRIVIAL)
-    return [Cell(f"{name}/out of bounds 1%", name, "table-out-of-bounds", {"rate": 0.01}, "out of bounds", 0.99),
-            Cell(f"{name}/in bounds 1%", name, "table-in-bounds", {"rate": 0.01}, "in-bounds tuple", 0.95,
+    return [Cell(f"{name}/out of bounds 1%", name, "table-out-of-bounds", {"rate": 0.01}, "table, out of bounds, 1%", 0.99),
+            Cell(f"{name}/in bounds 1%", name, "table-in-bounds", {"rate": 0.01}, "table, in-bounds tuple, 1%", 0.95,
                  peers=art if name in ("adult", "bundled_table") else ()),
-            Cell(f"{name}/rare category 1%", name, "table-rare-category", {"rate": 0.01}, "rare category", None)]
+            Cell(f"{name}/rare category 1%", name, "table-rare-category", {"rate": 0.01}, "table, rare category, 1%", None)]
 
 
 def _flips(name: str, goal: float | None) -> Cell:
@@ -128,15 +130,16 @@ def all_cells() -> list[Cell]:
     if not realdata.available("cifar10"):
         small = [*_images("digits"), *_texts("bundled_text"), *_tables("bundled_table"), _flips("bundled_text", None),
                  _source("digits"), _source("bundled_text"), _source("bundled_table")]
-        kept = [replace(c, goal=None) for c in small if c.parameters.get("rate") != 0.001 and c.group != "rare category"]
+        kept = [replace(c, goal=None) for c in small if c.parameters.get("rate") != 0.001 and c.attack != "table-rare-category"]
         return [*kept, _flips("digits", 0.90)]
     cells = [*_images("cifar10"), *_images("gtsrb_signs")]
     for name in ("sms_spam", "ag_news", "movie_reviews"):
         cells += _texts(name)
-    cells.append(Cell("styleattack_ag_bible/style 5%", "styleattack_ag_bible", "style", {"rate": 0.05}, "style, made by others", 0.50,
+    cells.append(Cell("styleattack_ag_bible/style 5%", "styleattack_ag_bible", "style", {"rate": 0.05},
+                      "style transfer made by others, 5%", 0.50,
                       also=(("alarm", 0.9),)))
     for name in ("adult", "nsl_kdd", "german_credit"):
-        cells += [c for c in _tables(name) if name != "german_credit" or c.group != "rare category"]
+        cells += [c for c in _tables(name) if name != "german_credit" or c.attack != "table-rare-category"]
     cells += [_flips("digits", 0.90), _flips("mnist_t10k", 0.90), _flips("sms_spam", 0.85), _flips("cifar10", None)]
     cells += [_source(n) for n in ("sms_spam", "adult", "gtsrb_signs", "digits")]
     return cells

@@ -21,6 +21,7 @@ import numpy as np
 
 import realdata
 from bezoar.core.dataset import Dataset
+from detection import one_core_each
 from ledger import RESULTS, Ledger, version_of_scan
 
 KEYS = ("set", "kind", "number")
@@ -108,6 +109,8 @@ def execute(names: list[str], each: int, ledger: Ledger, processes: int, seconds
     began, version = time.perf_counter(), version_of_scan()
     todo = jobs(names, each, ledger)
     print(f"{len(todo)} clean sets to scan")
+    if processes > 1:
+        one_core_each()
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         running: set[Future[dict[str, Any]]] = set()
         while todo or running:

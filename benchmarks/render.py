@@ -54,20 +54,52 @@ def table(header: list[str], lines: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(header) + " |", "|" + "---|" * len(header), *("| " + " | ".join(x) + " |" for x in lines), ""]
 
 
-def met(cell: cells.Cell, rows: list[Row]) -> str:
-    """yes | no (what is missing) | '-' without a goal or a run. Recall counts only at no more than 1% false positives."""
-    if cell.goal is None or not rows:
+def met(cell: cells.Cell, rows: list[Row], rivals: list[Row] | None = None) -> str:
+    """yes | no (what is missing) | '-' without a goal or a run. Recall counts only at no more than 1% false positives.
+
+    F1 has to be above cleanlab's too, where that was run.
+    """
+    rival = mean(rivals, cell.metric) if rivals and cell.metric == "f1" else float("nan")
+    if not rows or (cell.goal is None and math.isnan(rival)):
         return "-"
     short = []
     value = mean(rows, cell.metric)
-    if math.isnan(value) or value < cell.goal - 5e-4:
+    if cell.goal is not None and not value >= cell.goal - 5e-4:
         short.append(cell.metric.replace("_", " "))
+    if not math.isnan(rival) and not value > rival:
+        short.append("below cleanlab")
     if cell.metric == "recall" and mean(rows, "fpr") > 0.01:
         short.append("false positives")
     for key, goal in cell.also:
         if key != "lift" and not mean(rows, key) >= goal:
             short.append(key)
     return "yes" if not short else "**no** (" + ", ".join(short) + ")"
+
+
+def summary(known: list[cells.Cell], by: dict[tuple[str, str], list[Row]]) -> list[str]:
+    """One line per goal: the mean over its datasets, patterns and seeds, and the worst of its lines."""
+    groups: dict[str, list[cells.Cell]] = defaultdict(list)
+    for c in known:
+        if c.goal is not None and c.metric in ("recall", "source_first"):
+            groups[c.group].append(c)
+    lines = []
+    for group, members in groups.items():
+        metric, goal = members[0].metric, members[0].goal
+        rows = [r for c in members for r in by[(c.name, "bezoar")]]
+        worst = min(members, key=lambda c: mean(by[(c.name, "bezoar")], metric))
+        verdict = met(cells.replace(members[0], also=()), rows)
+        lines.append([group, ", ".join(dict.fromkeys(c.dataset for c in members)), number(goal), number(mean(rows, metric), 3),
+                      f"{worst.name} {number(mean(by[(worst.name, 'bezoar')], metric))}", number(mean(rows, "fpr"), 4), verdict])
+    out = ["### Goals", "", *table(["attack", "data", "goal", "mean recall", "worst line", "false positives", "reached"], lines)]
+    runs = [(c, r) for c in known for r in by[(c.name, "bezoar")] if dict(c.also).get("lift") and r.get("lift") is not None]
+    for what, chosen in (("patches, IoU at least 0.5", [r for c, r in runs if c.attack == "badnets"]),
+                         ("words and phrases, contained", [r for c, r in runs if c.attack.startswith("text")])):
+        if chosen:
+            good = sum(r["lift"] >= 0.5 for r in chosen)
+            found = [r for r in chosen if r["recall"] >= 0.5]
+            out.append(f"- Recovered triggers ({what}): {good} of {len(chosen)} runs; {sum(r['lift'] >= 0.5 for r in found)} of the "
+                       f"{len(found)} runs that found half of the planted samples.")
+    return [*out, ""]
 
 
 def detection(rows: list[Row]) -> list[str]:
@@ -82,6 +114,7 @@ def detection(rows: list[Row]) -> list[str]:
            "Mean over seeds with a 95% Student interval. *Recall* and *false positives* are those of the quarantine list that a scan",
            "hands out by itself; *TPR* is the share of the planted that rank above all but 1% of the clean samples. A goal counts as",
            "reached when the mean does, at no more than 1% false positives. No threshold knows the attack or its rate.", ""]
+    out += summary(known, by)
     sections = [("Pictures", [c for c in known if c.dataset in ("cifar10", "gtsrb_signs", "digits") and c.metric == "recall"]),
                 ("Texts and tables", [c for c in known if c.dataset not in ("cifar10", "gtsrb_signs", "digits") and c.metric == "recall"])]
     reached = total = 0
@@ -103,16 +136,16 @@ def detection(rows: list[Row]) -> list[str]:
     for c in known:
         if c.metric != "recall":
             mine = by[(c.name, "bezoar")]
-            verdict = met(c, mine)
-            reached, total = reached + (verdict == "yes"), total + (verdict != "-")
             rival = by.get((c.name, "cleanlab"), [])
+            verdict = met(c, mine, rival)
+            reached, total = reached + (verdict == "yes"), total + (verdict != "-")
             lines.append([c.dataset, c.name.split("/", 1)[1], c.metric.replace("_", " "), str(len(mine)), number(c.goal),
                           spread(mine, c.metric), spread(rival, c.metric) if rival and c.metric == "f1" else "-",
                           spread(mine, "precision"), spread(mine, "recall"), verdict])
     if lines:
         out += ["### Label flips and bad sources", "",
                 *table(["data", "attack", "figure", "runs", "goal", "bezoar", "cleanlab", "precision", "recall", "reached"], lines)]
-    out += [f"{reached} of {total} goals reached.", "", "### Peers", "",
+    out += [f"{reached} of {total} single lines reached their goal.", "", "### Peers", "",
             "Each tool in the same run on the same data. ART's seconds include the training of the network that it needs; *ASR* is the",
             "attack's success on that network (below 0.8 the attack did not implant there, and what was found says little).",
             "ART's rate of expected poison is its default of 0.33, or, marked, the true one. cleanlab and the isolation forest work on",
