@@ -63,7 +63,7 @@ def _changed(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     dy, dx = rng.integers(0, 7, n), rng.integers(0, 7, n)
     moved = pad[np.arange(n)[:, None, None], (dy[:, None] + np.arange(h))[:, :, None], (dx[:, None] + np.arange(w))[:, None, :]]
     light = rng.uniform(0.75, 1.25, (n, 1, 1, 1)).astype(np.float32)
-    return np.clip(moved * light + rng.normal(0, 3, moved.shape).astype(np.float32), 0, 255).astype(np.uint8)
+    return np.clip(moved * light + rng.integers(-4, 5, moved.shape, np.int8), 0, 255).astype(np.uint8)
 
 
 def write_pictures(folder: Path, count: int) -> Path:
