@@ -21,7 +21,7 @@ OVERFLOW = """(() => {
   const wide = document.scrollingElement.clientWidth, out = [];
   for (const e of document.querySelectorAll('body *')) {
     const r = e.getBoundingClientRect();
-    if (r.width && (r.right > wide + 0.5 || r.left < -0.5) && getComputedStyle(e).position !== 'absolute' && !e.closest('svg svg, svg > *'))
+    if (r.width && (r.right > wide + 0.5 || r.left < -0.5) && getComputedStyle(e).position !== 'absolute' && !e.closest('svg > *, .scroll table'))
       out.push(e.tagName + '.' + e.getAttribute('class') + ' ' + Math.round(r.left) + '..' + Math.round(r.right));
   }
   return JSON.stringify({scroll: document.scrollingElement.scrollWidth, wide: wide, out: out.slice(0, 5)});

@@ -17,12 +17,12 @@ from typing import Any
 
 from bezoar.core.ability import Info, Renderer
 from bezoar.core.escape import html_block, html_line
-from bezoar.core.evidence import Bars, Evidence, Picture
+from bezoar.core.evidence import Bars, Evidence, Facts, Picture
 from bezoar.core.finding import Finding
 from bezoar.core.report import SCHEMA, Report
 from bezoar.core.taxonomy import threat_record
 from bezoar.core.wording import chance, headline, many, matters, next_command, next_commands, p_text, percent, sure, sureness, unseen
-from bezoar.reports.html_report.figures import Album, bars, cropped, figure, member, picture, where
+from bezoar.reports.html_report.figures import Album, bars, cropped, figure, member, picture, rows, where
 
 _TONES = {"poisoned": "bad", "suspicious": "warn", "no evidence": "calm", "inconclusive": "open"}
 _MOST_FIGURES = 8
@@ -91,14 +91,17 @@ class HtmlReport(Renderer):
 
         samples = [e for e in f.evidence if getattr(e, "sample", "")]
         figures = [e for e in f.evidence if not getattr(e, "sample", "")][:_MOST_FIGURES]
-        most = self.members if number <= 12 else min(self.members, 6)
+        most = min(self.members, 24 if number <= 4 else 12 if number <= 12 else 6)
         accepted = f.id in report.accepted
         told = {e.caption for e in figures if isinstance(e, Bars)}
         spread = [Bars(tuple(parts), tuple(float(v) for v in parts.values()), caption=f"members by {column}")
                   for column, parts in f.origin.items() if f"members by {column}" not in told]
         threat = threat_record(f.threat)
         shown = samples[:most]
+        table = rows([e for e in shown if isinstance(e, Facts)], tuple(getattr(f.trigger, "columns", ()))) \
+            if all(isinstance(e, Facts) for e in shown) else None
         return {
+            "table": None if table is None else Markup(table),  # noqa: S704
             "number": number, "id": f.id, "title": f.title, "aside": f.advisory or accepted,
             "state": "accepted" if accepted else "advisory" if f.advisory else
                      {True: "confirmed", False: "not confirmed", None: "not tested"}[f.confirmed],

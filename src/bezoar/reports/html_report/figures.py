@@ -26,6 +26,7 @@ CONTEXT = 180
 """Characters of an excerpt on each side of what is marked."""
 MOST_ROWS = 30
 MOST_CELL = 160
+MOST_COLUMNS = 12
 
 
 @dataclass
@@ -124,10 +125,10 @@ def facts(f: Facts) -> str:
     if width == 0:
         return '<p class="none">nothing to show</p>'
     head = "".join(f'<th scope="col">{text(h, MOST_CELL)}</th>' for h in (*f.header, *[""] * (width - len(f.header))))
-    rows = "".join("<tr>" + "".join(f"<td>{text(c, MOST_CELL)}</td>" for c in (*r, *[""] * (width - len(r)))) + "</tr>"
+    body = "".join("<tr>" + "".join(f"<td>{text(c, MOST_CELL)}</td>" for c in (*r, *[""] * (width - len(r)))) + "</tr>"
                    for r in f.rows[:MOST_ROWS])
     more = f'<p class="more">and {many(len(f.rows) - MOST_ROWS, "more row")}</p>' if len(f.rows) > MOST_ROWS else ""
-    return f'<div class="scroll"><table class="facts"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{more}'
+    return f'<div class="scroll"><table class="facts"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}'
 
 
 def number(value: float) -> str:
@@ -148,11 +149,11 @@ def bars(b: Bars, most: int = 16, full: float | None = None) -> str:
     shares = bool(pairs) and all(0 <= v <= 1 for _, v in pairs if math.isfinite(v)) and any(0 < v < 1 for _, v in pairs)
     scale = full or (1.0 if shares and top > 0.2 else top) or 1.0
     stressed = set(b.highlight)
-    rows = "".join(f'<tr><th scope="row">{text(name)}</th><td class="track">{bar(v / scale, name in stressed)}</td>'
+    body = "".join(f'<tr><th scope="row">{text(name)}</th><td class="track">{bar(v / scale, name in stressed)}</td>'
                    f'<td class="num">{f"{100 * v:.3g}%" if shares and math.isfinite(v) else number(v)}</td></tr>'
                    for name, v in pairs[:most])
     more = f'<p class="more">and {len(pairs) - most:,} more</p>' if len(pairs) > most else ""
-    return f'<table class="bars"><tbody>{rows}</tbody></table>{more}'
+    return f'<table class="bars"><tbody>{body}</tbody></table>{more}'
 
 
 def figure(e: Evidence, album: Album) -> str:
@@ -179,7 +180,7 @@ def member(e: Evidence, album: Album) -> str:
     """One member of a campaign as a list item: the sample itself and its id."""
     sample = getattr(e, "sample", "")
     if isinstance(e, Picture):
-        inner = picture(e, album, side=64, shown=88, alt=f"sample {sample}")
+        inner = picture(e, album, side=96, shown=88, alt=f"sample {sample}")
     elif isinstance(e, Excerpt):
         inner = excerpt(e)
     elif isinstance(e, Facts):
@@ -188,28 +189,46 @@ def member(e: Evidence, album: Album) -> str:
         inner = ""
     name = sample.rstrip("/").rsplit("/", 1)[-1] or sample
     return (f'<li class="{text(e.kind)}">{inner}<span class="id" title="{text(sample, 400)}">{text(name, 120)}</span>'
-            f'<span class="cls">{text(e.caption, 80)}</span></li>')
+            f'<span class="cls">{text(e.caption if e.caption != sample else "", 80)}</span></li>')
+
+
+def rows(members: list[Facts], stress: tuple[str, ...] = ()) -> str | None:
+    """Members of a table as one table, a row each, so that eyes can run down a column; None where they do not line up.
+
+    `stress` names the columns that the trigger writes; at most `MOST_COLUMNS` are shown.
+    """
+    names = [r[0] for r in members[0].rows] if members and all(len(r) == 2 for r in members[0].rows) else []
+    if not names or any(len(m.header) != 2 or [r[:1] for r in m.rows] != [(n,) for n in names] for m in members):
+        return None
+    head = "".join(f'<th scope="col">{text(n, 60)}</th>' for n in names[:MOST_COLUMNS])
+    body = ""
+    for m in members:
+        cells = (f"<mark>{text(v, 80)}</mark>" if n in stress else text(v, 80) for n, v in m.rows[:MOST_COLUMNS])
+        body += f'<tr><th scope="row" class="id">{text(m.sample, 80)}</th>' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
+    more = f'<p class="more">and {many(len(names) - MOST_COLUMNS, "more column")}</p>' if len(names) > MOST_COLUMNS else ""
+    return (f'<div class="scroll" tabindex="0" role="region" aria-label="members"><table class="facts rows"><thead><tr>'
+            f'<th scope="col">sample</th>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}')
 
 
 def cropped(p: Picture, mask: np.ndarray | None) -> Picture:
     """The part of a trigger picture that the mask covers, with one pixel around it, so that it can be enlarged."""
     if mask is None or mask.shape != np.shape(p.pixels)[:2]:
         return p
-    rows, cols = np.nonzero(mask > 0.05)
-    if len(rows) == 0:
+    down, across = np.nonzero(mask > 0.05)
+    if len(down) == 0:
         return p
-    pad = 0 if rows.min() == 0 and cols.min() == 0 else 1
-    box = (slice(max(rows.min() - pad, 0), rows.max() + 1 + pad), slice(max(cols.min() - pad, 0), cols.max() + 1 + pad))
+    pad = 0 if down.min() == 0 and across.min() == 0 else 1
+    box = (slice(max(down.min() - pad, 0), down.max() + 1 + pad), slice(max(across.min() - pad, 0), across.max() + 1 + pad))
     return Picture(p.pixels[box], p.caption, p.sample, p.enlarge)
 
 
 def where(top: float, left: float, mask: np.ndarray, host: tuple[int, int], scale: float) -> str:
     """The place of a patch in a host of (height, width) pixels."""
-    rows, cols = np.nonzero(np.asarray(mask) > 0.05)
-    if len(rows) == 0 or mask.ndim != 2:
+    inside = np.nonzero(np.asarray(mask) > 0.05)
+    if len(inside) != 2 or len(inside[0]) == 0:
         return ""
     h, w = mask.shape
     unit = (scale / h, scale / h * host[0] / host[1]) if scale else (1 / host[0], 1 / host[1])
     down, across = min(top, max(0.0, 1 - h * unit[0])), min(left, max(0.0, 1 - w * unit[1]))
-    return place(down + rows.min() * unit[0], across + cols.min() * unit[1],
-                 (np.ptp(rows) + 1) * unit[0], (np.ptp(cols) + 1) * unit[1])
+    return place(down + inside[0].min() * unit[0], across + inside[1].min() * unit[1],
+                 (np.ptp(inside[0]) + 1) * unit[0], (np.ptp(inside[1]) + 1) * unit[1])
