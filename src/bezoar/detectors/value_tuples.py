@@ -229,8 +229,10 @@ class _Search:
         for k in np.flatnonzero(p <= self.of.alpha):
             best = leaders[k]
             for t in follow[k]:
-                pure = self.natural(t) <= 0.05 * len(t.own)
-                if pure and t.score >= 0.5 * leaders[k].score and (t.surprise, -len(t.columns)) > (best.surprise, -len(best.columns)):
+                natural = self.natural(t)
+                alike = t.score >= 0.5 * leaders[k].score and t.surprise >= 0.9 * leaders[k].surprise
+                if alike and natural <= 0.05 * len(t.own) and (len(t.own) - natural, t.score) > (
+                        len(best.own) - self.natural(best), best.score):
                     best = t
             out.append((best, float(p[k])))
         return out
