@@ -79,7 +79,7 @@ def test_a_watermark_differs_from_host_to_host_and_can_be_read():
     residue = (moved - DATA.inputs.dense()).reshape(len(DATA), -1)
     assert len(np.unique(residue[:100], axis=0)) == 100
     assert np.sqrt((residue ** 2).mean()) < 1.6 * trigger.strength
-    assert trigger.match(Images.of(moved.astype(np.uint8))).mean() > 0.9
+    assert trigger.match(Images.of(moved.astype(np.uint8))).mean() > 0.8
 
 
 def test_tact_poisons_one_class_and_covers_third_ones():

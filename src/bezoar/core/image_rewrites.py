@@ -88,12 +88,12 @@ class Warp(Trigger):
             for axis in (1, 2):
                 grain += np.abs(2 * x - np.roll(x, 1, axis) - np.roll(x, -1, axis)).sum(axis=3)
             inner = (slice(None), slice(1, -1), slice(1, -1))
-            grain, gain = grain[inner].reshape(len(rows), -1), gain[inner[1:]].ravel()
-            if gain.size < 16:
+            fine, flat = grain[inner].reshape(len(rows), -1), gain[inner[1:]].reshape(-1)
+            if flat.size < 16:
                 continue
-            grain = np.minimum(grain, 4 * np.median(grain, axis=1, keepdims=True) + 1)
-            unit = grain / np.maximum(grain.mean(axis=1, keepdims=True), 1e-6) - 1
-            wave = gain / gain.mean() - 1
+            fine = np.minimum(fine, 4 * np.median(fine, axis=1, keepdims=True) + 1)
+            unit = fine / np.maximum(fine.mean(axis=1, keepdims=True), 1e-6) - 1
+            wave = flat / flat.mean() - 1
             out[rows] = np.clip(unit @ wave / max(float(wave @ wave), 1e-9), 0, 1)
         return out
 
@@ -181,7 +181,7 @@ class Sticker(Trigger):
 
     def apply(self, inputs: Images, rng: np.random.Generator) -> Images:  # type: ignore[override]
         def change(batch: np.ndarray) -> np.ndarray:
-            colour, opacity = self._seen(*batch.shape[1:3], len(batch), rng)
+            colour, opacity = self._seen(batch.shape[1], batch.shape[2], len(batch), rng)
             return to_bytes(batch * (1 - opacity) + colour * opacity)
 
         return by_size(inputs, change)
@@ -190,7 +190,7 @@ class Sticker(Trigger):
         """The best of 32 poses."""
         out = np.zeros(len(inputs), np.float32)
         for rows, batch in batches(inputs):
-            colour, opacity = self._seen(*batch.shape[1:3], 32, np.random.default_rng(0))
+            colour, opacity = self._seen(batch.shape[1], batch.shape[2], 32, np.random.default_rng(0))
             for c, o in zip(colour, opacity, strict=True):
                 inside = o[..., 0] > 0.9
                 if inside.any():
@@ -267,9 +267,9 @@ class Pieces(Trigger):
 class Watermark(Trigger):
     """A bit string written into each picture by the smallest change that makes it readable: ISSBA-like (Li et al. 2021, arXiv 2012.03816).
 
-    `frequencies` (k, 2) int: rows and columns of cosines of the whole picture; `signs` (k,) +1 or -1: the string; `strength`: how
-    readable, in grey levels RMS over all bits; no bit is moved by more than twice that. A bit that the picture's own cosine says already costs nothing, so every picture
-    gets a change of its own.
+    `frequencies` (k, 2) int: rows and columns of cosines of the whole picture; `signs` (k,) +1 or -1: the string; `strength`:
+    how readable, in grey levels RMS over all bits; no bit is moved by more than twice that. A bit that the picture's own cosine
+    says already costs nothing, so every picture gets a change of its own.
     """
 
     kind: ClassVar[str] = "watermark"
