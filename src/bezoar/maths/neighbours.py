@@ -16,8 +16,9 @@ def nearest(x: np.ndarray, k: int = 20) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest other rows of each row: (n, k') int32 and (n, k') float32 cosine distances in [0, 2], ascending.
 
     k' = min(k, n - 1). Exact up to `EXACT_ROWS` rows; above that an inverted file: k-means cells, each row compared
-    with the rows of the cells nearest to its own (recall of true neighbours typically 0.9 and more). Rows of zeros are
-    at distance 1 from everything. Time O(n^2 d), above the limit about O(n^1.5 d).
+    with some thousand rows in the cells nearest to its own (near-duplicates are hardly ever missed; of merely similar rows
+    in many dimensions up to half may be). Rows of zeros are at distance 1 from everything. Time O(n^2 d), above the
+    limit O(n d).
 
     >>> near, far = nearest(np.array([[1., 0.], [1., .1], [0., 1.]]), k=1)
     >>> near.ravel().tolist()
@@ -74,10 +75,11 @@ def _exact(unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return near, far
 
 
-def _cells(unit: np.ndarray, k: int, probes: int = 6) -> tuple[np.ndarray, np.ndarray]:
-    """Inverted file: the candidates of a cell's rows are the rows of its nearest cells."""
+def _cells(unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Inverted file: the candidates of a cell's rows are the rows of its nearest cells, `budget` rows or a little more."""
     n = len(unit)
-    centre = _centres(unit, int(np.clip(np.sqrt(n) * 1.5, 64, 4000)))
+    budget = max(4000 if n <= 200_000 else 1500, 8 * k)
+    centre = _centres(unit, int(np.clip(n / 150, 32, 4000)))
     cell = np.empty(n, np.int64)
     for i in range(0, n, 16384):
         cell[i:i + 16384] = (unit[i:i + 16384] @ centre.T).argmax(axis=1)
@@ -89,8 +91,8 @@ def _cells(unit: np.ndarray, k: int, probes: int = 6) -> tuple[np.ndarray, np.nd
     for c in np.flatnonzero(size):
         wanted = near_cells[c]
         wanted = np.r_[c, wanted[wanted != c]]
-        enough = int(np.searchsorted(np.cumsum(size[wanted]), max(8 * k, k + 1))) + 1
-        candidates = np.concatenate([order[start[w]:start[w + 1]] for w in wanted[:max(probes, enough)]])
+        enough = max(int(np.searchsorted(np.cumsum(size[wanted]), budget)) + 1, 2)
+        candidates = np.concatenate([order[start[w]:start[w + 1]] for w in wanted[:enough]])
         own = order[start[c]:start[c + 1]]
         chunk = max(16, int(3e7 // len(candidates)))
         for i in range(0, len(own), chunk):
