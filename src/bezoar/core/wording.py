@@ -9,7 +9,7 @@ import math
 import re
 
 from bezoar.core.finding import Finding
-from bezoar.core.report import Report
+from bezoar.core.report import OutcomeLine, Report
 
 _MATTERS = {
     "backdoor-dirty-label":
@@ -132,6 +132,15 @@ def sure(report: Report) -> str:
     return base
 
 
+def applies(outcome: OutcomeLine) -> bool:
+    """Whether a check is for this kind of data at all: one for tables is no gap in a scan of pictures.
+
+    >>> applies(OutcomeLine("x", "skipped", "is for tabular")), applies(OutcomeLine("x", "skipped", "needs labels"))
+    (False, True)
+    """
+    return not (outcome.status == "skipped" and outcome.reason.startswith("is for "))
+
+
 def unseen(report: Report) -> str:
     """What the run could not have seen, in one or two sentences; never empty."""
     parts = []
@@ -148,7 +157,7 @@ def unseen(report: Report) -> str:
         parts.append(f"This run could not have seen {', '.join(blind[:4])}{more}.")
     if not parts:
         parts.append("How small a poison this run would have found was not measured.")
-    skipped, failed = (sum(o.status == s for o in report.outcomes) for s in ("skipped", "failed"))
+    skipped, failed = (sum(o.status == s and applies(o) for o in report.outcomes) for s in ("skipped", "failed"))
     gaps = [many(k, "check") + f" {word}" for k, word in ((skipped, "skipped"), (failed, "failed")) if k]
     if gaps:
         parts.append((" and ".join(gaps)).capitalize() + "; the reasons are listed.")

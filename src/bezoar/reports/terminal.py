@@ -17,7 +17,7 @@ from bezoar.core.escape import line
 from bezoar.core.evidence import Excerpt, Facts, Picture
 from bezoar.core.finding import Finding
 from bezoar.core.report import Report
-from bezoar.core.wording import headline, many, next_commands, p_text, percent, sure, unseen
+from bezoar.core.wording import applies, headline, many, next_commands, p_text, percent, sure, unseen
 
 _MARK = {"poisoned": ("POISONED", "bold white on red"), "suspicious": ("SUSPICIOUS", "bold black on yellow"),
          "no evidence": ("NO EVIDENCE", "bold white on blue"), "inconclusive": ("INCONCLUSIVE", "bold white on magenta")}
@@ -166,7 +166,7 @@ class Terminal(Renderer):
                     self._hang(console, "", " = ".join(line(c, 60) for c in cells), style="yellow")
 
     def _gaps(self, console: Any, report: Report) -> None:
-        gaps = [o for o in report.outcomes if o.status in ("failed", "skipped")]
+        gaps = [o for o in report.outcomes if o.status in ("failed", "skipped") and applies(o)]
         gaps.sort(key=lambda o: o.status)
         if gaps or report.unreadable or report.sensitivity:
             console.print()
@@ -179,6 +179,9 @@ class Terminal(Renderer):
                        label_style="bold red" if o.status == "failed" else "bold")
         if len(gaps) > _MOST_GAPS:
             self._hang(console, "", f"and {len(gaps) - _MOST_GAPS} more in report.html")
+        others = [line(o.ability, 40) for o in report.outcomes if not applies(o)]
+        if others:
+            self._hang(console, "Other kinds", "for other kinds of data: " + line(", ".join(others), 400), style="dim")
         if report.unreadable:
             first = report.unreadable[0]
             text = f"{many(len(report.unreadable), 'sample')}, first {line(first[0], 60)}: {line(first[1], 120)}"

@@ -21,7 +21,20 @@ from bezoar.core.evidence import Bars, Evidence, Facts, Picture
 from bezoar.core.finding import Finding
 from bezoar.core.report import SCHEMA, Report
 from bezoar.core.taxonomy import threat_record
-from bezoar.core.wording import chance, headline, many, matters, next_command, next_commands, p_text, percent, sure, sureness, unseen
+from bezoar.core.wording import (
+    applies,
+    chance,
+    headline,
+    many,
+    matters,
+    next_command,
+    next_commands,
+    p_text,
+    percent,
+    sure,
+    sureness,
+    unseen,
+)
 from bezoar.reports.html_report.figures import Album, bars, cropped, figure, member, picture, rows, where
 
 _TONES = {"poisoned": "bad", "suspicious": "warn", "no evidence": "calm", "inconclusive": "open"}
@@ -150,7 +163,7 @@ def _tiles(report: Report, ran: int) -> list[tuple[str, str, str]]:
     """(figure, what it counts, a word more)."""
     out = len({m for f in report.counted for m in f.quarantined})
     aside = len(report.findings) - len(report.counted)
-    gaps = len(report.outcomes) - ran
+    gaps = sum(applies(o) for o in report.outcomes) - ran
     campaigns = "campaign" if len(report.counted) == 1 else "campaigns"
     least = f"≥ {report.poisoned_at_least:,}" if report.poisoned_at_least else "0"
     return [(f"{len(report.counted):,}", campaigns, f"and {aside} advisory or accepted" if aside else ""),
@@ -161,5 +174,5 @@ def _tiles(report: Report, ran: int) -> list[tuple[str, str, str]]:
 
 def _outcomes(report: Report) -> list[tuple[str, str, str, str]]:
     order = {"failed": 0, "skipped": 1, "found": 2, "nothing": 3}
-    lines = sorted(report.outcomes, key=lambda o: order.get(o.status, 4))
+    lines = sorted(report.outcomes, key=lambda o: order.get(o.status, 4) if applies(o) else 5)
     return [(o.ability, o.status, o.reason, f"{o.seconds:.1f} s" if o.seconds else "") for o in lines]
