@@ -69,18 +69,19 @@ def forest(embedding: np.ndarray, truth: np.ndarray, seed: int, embedded: float)
 
 
 def confident_learning(embedding: np.ndarray, data: Dataset, truth: np.ndarray, embedded: float) -> Row:
-    """cleanlab's find_label_issues on 5-fold logistic-regression probabilities of bezoar's label-free embedding."""
+    """cleanlab's find_label_issues on 5-fold logistic-regression probabilities of bezoar's label-free embedding.
+
+    The regression's strength is the one of eight settings that served cleanlab best on four sets at a seed that is not measured.
+    """
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     assert data.labels is not None
     start = time.perf_counter()
     _, codes = np.unique(data.labels.codes, return_inverse=True)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=200))
+    model = LogisticRegression(C=0.3, max_iter=200)
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

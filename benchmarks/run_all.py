@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--cost", type=float, default=10.0, help="minutes after which no further timing starts")
     parser.add_argument("--alarms", type=float, default=12.0, help="minutes for clean sets")
     parser.add_argument("--detection", type=float, default=23.0, help="minutes for detection")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--quick", action="store_true")
@@ -35,7 +36,7 @@ def main() -> None:
                          Ledger(RESULTS / "false_alarms.json", false_alarms.KEYS), given.processes, given.alarms * 60)
     render.DOCS.write_text(render.page())
     print("== detection")
-    detection.execute(cells.all_cells(), [0] if given.quick else [0, 1, 2, 3, 4],
+    detection.execute(cells.all_cells(), [0] if given.quick else given.seeds,
                       Ledger(RESULTS / "detection.json", detection.KEYS), scan=True, peers=given.peers, quick=given.quick,
                       processes=given.processes, seconds=given.detection * 60)
     render.DOCS.write_text(render.page())
