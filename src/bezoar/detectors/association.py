@@ -11,7 +11,7 @@ Paper      conditional test: METHODS principle 10; z-statistic per feature: He e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 
@@ -21,9 +21,11 @@ from bezoar.core.errors import Unavailable
 from bezoar.core.view import View
 from bezoar.maths import association as ma
 from bezoar.maths.conformal import suspicion_within
-from bezoar.maths.leaveout import linear_folds
+from bezoar.maths.leaveout import LinearFolds, linear_folds
 
 TESTS = 3
+AUDITS = 200
+"""Leading candidates of a test that are looked at row by row."""
 LEAVE_OUT_CLASSES = 100
 """Above this many classes the content model is used as it is."""
 CHUNK = 500_000
@@ -37,22 +39,29 @@ class _Candidates:
     atom: np.ndarray
     target: np.ndarray
     score: np.ndarray
-    log_p: np.ndarray
     found: np.ndarray
     expected: np.ndarray
     why: str
 
 
 class Association(Detector):
-    """Atoms against labels, unconditional and given the content, and against the modality's own null."""
+    """Atoms against labels, unconditional and given the content, and against the modality's own null.
+
+    least   fewest holders of an atom that is looked at
+    margin  logits that nature is granted: a natural shortcut may raise the odds of its class that much beyond what the
+            content says
+    slack   share of its other holders that may follow it for reasons that the content does not show
+    """
 
     info = Info(
         name="association", summary="words, patches or values that predict a label too well",
-        threats=("backdoor-dirty-label", "backdoor-clean-label"), modalities=("any",), needs=("atoms",), extras=(),
+        threats=("backdoor-dirty-label", "backdoor-clean-label"), modalities=("image", "text"), needs=("atoms",), extras=(),
         cost="seconds after the content model", reference="arXiv 2305.11596", channel="C4", floor=0.9)
 
-    def __init__(self, *, least: int = 4, alpha: float = 0.01, keep: int = 3000) -> None:
+    def __init__(self, *, least: int = 4, margin: float = 1.5, slack: float = 0.1, alpha: float = 0.01, keep: int = 5000) -> None:
         self.least = least
+        self.margin = margin
+        self.slack = slack
         self.alpha = alpha
         self.keep = keep
 
@@ -65,159 +74,244 @@ class Association(Detector):
             codes, classes = np.full(n, -1), ()
         if n == 0 or atoms.n_atoms == 0:
             return Scores(np.full(n, np.nan), notes=("no atoms to look at",))
-        units, unit, unit_codes = ma.collapse(atoms.matrix, codes, view.clusters())
-        held = np.asarray(units.sum(axis=0)).ravel()
-        rows = atoms.matrix.tocsc()
-        tests = [self._label_free(atoms, held)]
-        if len(classes) > 1:
-            prior = np.bincount(unit_codes[unit_codes >= 0], minlength=len(classes)) / max((unit_codes >= 0).sum(), 1)
-            chance = np.broadcast_to(prior.astype(np.float32), (len(unit_codes), len(classes)))
-            tests.append(self._against(units, held, unit_codes, chance, "unconditional"))
-            tests.append(self._given_content(view, atoms, units, unit, held, unit_codes, prior))
+        work = _Work(view, atoms, codes, classes, self.least)
         raw = np.zeros(n)
         groups: list[Group] = []
+        tests = [self._label_free(work)]
+        if work.known:
+            if atoms.seen is None:
+                tests.append(self._against(work, work.flat, "unconditional"))
+            tests.append(self._against(work, work.content, "conditional"))
         for found in tests:
             if len(found.atom) == 0:
                 continue
-            p, lead = self._significance(found, atoms, units, unit_codes, max(len(classes), 1))
-            self._mark(raw, found, rows, codes)
-            groups += self._groups(found, p, lead, atoms, rows, codes, classes)
+            lead = self._lead(found, work)
+            p = self._p(found, lead, work)
+            self._mark(raw, found, work)
+            groups += self._groups(found, p, lead, work)
         return Scores(suspicion_within(raw, codes), tuple(_without_repeats(groups)))
 
-    def _label_free(self, atoms: Atoms, held: np.ndarray) -> _Candidates:
+    def _label_free(self, work: _Work) -> _Candidates:
         """Holders against the modality's own null."""
-        at = np.flatnonzero(np.isfinite(atoms.expected) & (held >= self.least))
-        mean = np.maximum(atoms.expected[at], 1e-3)
-        score = np.where(held[at] > mean, np.log(held[at] / mean) * np.sqrt(np.maximum(held[at] - mean, 0) / np.sqrt(mean + 1)), 0)
-        at, mean, score = at[score > 0], mean[score > 0], score[score > 0]
+        expected, held = work.atoms.expected, work.held
+        at = np.flatnonzero(np.isfinite(expected) & (held >= self.least))
+        mean = np.maximum(expected[at], 1e-3)
+        excess = np.maximum(held[at] - mean, 0)
+        score = np.where(excess > 0, np.log(held[at] / mean) * np.sqrt(excess / np.sqrt(mean + 1)), 0)
         top = np.argsort(-score, kind="stable")[:self.keep]
+        top = top[score[top] > 0]
         at, mean, score = at[top], mean[top], score[top]
-        return _Candidates(at, np.full(len(at), -1), score, ma.poisson_log_tail(held[at], mean), held[at], mean, "label-free")
+        return _Candidates(at, np.full(len(at), -1), score, held[at].astype(np.float64), mean, "label-free")
 
-    def _against(self, units: Any, held: np.ndarray, codes: np.ndarray, chance: np.ndarray, why: str) -> _Candidates:
-        """Holders in a class against the sum of their chances (u, K) to be there."""
-        counts = ma.class_counts(units, codes, chance.shape[1]).tocoo()
+    def _against(self, work: _Work, chance: _Chance, why: str) -> _Candidates:
+        """Holders in a class against the sum of their chances to be there."""
+        counts = ma.class_counts(work.units, work.codes, len(work.classes)).tocoo()
         atom, target, found = counts.row.astype(np.int64), counts.col.astype(np.int64), counts.data.astype(np.float64)
-        prior = chance.mean(axis=0, dtype=np.float64)
-        keep = (found >= self.least) & (found > 1.2 * held[atom] * prior[target])
-        atom, target, found = atom[keep], target[keep], found[keep]
-        size = held[atom].astype(np.float64)
-        mean = ma.column_sums(units, atom, target, chance)
-        square = ma.column_sums(units, atom, target, chance**2)
-        return self._best(atom, target, found, size, mean, mean - square, why)
-
-    def _best(self, atom: np.ndarray, target: np.ndarray, found: np.ndarray, size: np.ndarray, mean: np.ndarray,
-              variance: np.ndarray, why: str) -> _Candidates:
-        """The `keep` strongest."""
+        keep = (found >= self.least) & (found > work.held[atom] * work.prior[target])
+        order = np.flatnonzero(keep)[np.argsort(atom[keep], kind="stable")]
+        atom, target, found = atom[order], target[order], found[order]
+        mean, variance = chance.sums(atom, target)
+        size = work.held[atom].astype(np.float64)
         score = ma.surprise(found, size, mean, variance)
         top = np.argsort(-score, kind="stable")[:self.keep]
         top = top[score[top] > 0]
-        atom, target, found, size, mean = atom[top], target[top], found[top], size[top], mean[top]
-        log_p = ma.binomial_log_tail(found, size, mean / size)
-        # nature's members: those that are not in the class tell how many natural holders there are
-        natural = np.minimum((size - found) * mean / np.maximum(size - mean, 1e-9), found)
-        return _Candidates(atom, target, score[top], log_p, found, natural, why)
+        natural = np.minimum((size - found) * mean / np.maximum(size - mean, 1e-9), found)  # who is elsewhere tells how many
+        return _Candidates(atom[top], target[top], score[top], found[top], natural[top], why)
 
-    def _given_content(self, view: View, atoms: Atoms, units: Any, unit: np.ndarray, held: np.ndarray, codes: np.ndarray,
-                       prior: np.ndarray) -> _Candidates:
-        """Holders in a class against what their content, less the atom itself, says."""
-        k = len(prior)
-        content = view.content()
-        if atoms.seen is None or k > LEAVE_OUT_CLASSES or not hasattr(content, "indptr"):
-            chance = _tempered(_mean_by(view.content_probabilities(), unit, len(codes)), prior)
-            return self._against(units, held, codes, chance, "conditional")
-        model = linear_folds(content, view.labels, k, groups=view.clusters(), seed=view.seed)
-        first = np.unique(unit, return_index=True)[1]
-        counts = ma.class_counts(units, codes, k).tocoo()
-        atom, target, found = counts.row.astype(np.int64), counts.col.astype(np.int64), counts.data.astype(np.float64)
-        keep = (found >= self.least) & (found > held[atom] * prior[target])
-        atom, target, found = atom[keep], target[keep], found[keep]
-        order = np.argsort(atom, kind="stable")
-        atom, target, found = atom[order], target[order], found[order]
-        mean, variance = np.zeros(len(atom)), np.zeros(len(atom))
-        wanted = np.unique(atom)
-        size = np.diff(units.indptr)[wanted]
-        for part in np.split(wanted, np.searchsorted(np.cumsum(size), np.arange(CHUNK, size.sum(), CHUNK))):
-            if len(part) == 0:
-                continue
-            block = units[:, part]
-            column = np.repeat(np.arange(len(part)), np.diff(block.indptr))
-            p = _tempered(model.without(first[block.indices], atoms.seen[part][column]), prior)
-            at = np.arange(*np.searchsorted(atom, [part[0], part[-1] + 1]))
-            local = np.searchsorted(part, atom[at])
-            for c in np.unique(target[at]):
-                of = at[target[at] == c]
-                q = p[:, c].astype(np.float64)
-                mean[of] = np.bincount(column, q, len(part))[local[target[at] == c]]
-                variance[of] = np.bincount(column, q * (1 - q), len(part))[local[target[at] == c]]
-        return self._best(atom, target, found, held[atom].astype(np.float64), mean, variance, "conditional")
-
-    def _significance(self, c: _Candidates, atoms: Atoms, units: Any, codes: np.ndarray,
-                      n_classes: int) -> tuple[np.ndarray, np.ndarray]:
-        """Family-wise p per candidate, and the candidate that leads each."""
-        holders = units[:, c.atom].tocsc()
+    def _lead(self, c: _Candidates, work: _Work) -> np.ndarray:
+        """(t,) the candidate that leads each candidate."""
+        holders = work.units[:, c.atom].tocsc()
         if c.why != "label-free":
-            own = codes[holders.indices] == np.repeat(c.target, np.diff(holders.indptr))
-            holders.data = own.astype(np.float32)
+            holders.data = (work.codes[holders.indices] == np.repeat(c.target, np.diff(holders.indptr))).astype(np.float32)
             holders.eliminate_zeros()
-        lead = ma.leaders(holders, np.argsort(-c.score, kind="stable"))
-        family = atoms.family[c.atom]
-        p = np.ones(len(c.atom))
-        for f in np.unique(family):
-            at = np.flatnonzero(family == f)
-            leading = at[lead[at] == at]
-            by_tail = np.ones(len(at))
-            if len(leading) >= 20:
-                peers = np.sort(c.score[leading])
-                fitted = ma.tail_p(peers)
-                by_tail = fitted[np.clip(np.searchsorted(peers, c.score[at], side="right") - 1, 0, len(peers) - 1)]
-            searched = np.log(max(atoms.searched[f], 1.0) * n_classes)
-            paid = np.exp(np.minimum(c.log_p[at] + searched, 0.0))
-            p[at] = np.minimum(TESTS * np.maximum(paid, by_tail if len(leading) >= 20 else paid), 1.0)
-        return p, lead
+        return ma.leaders(holders, np.argsort(-c.score, kind="stable"))
 
-    def _mark(self, raw: np.ndarray, c: _Candidates, rows: Any, codes: np.ndarray) -> None:
+    def _p(self, c: _Candidates, lead: np.ndarray, work: _Work) -> np.ndarray:
+        """(t,) family-wise p of each leader, 1 for the others."""
+        p = np.ones(len(c.atom))
+        first = np.flatnonzero(lead == np.arange(len(lead)))
+        first = first[np.argsort(-c.score[first], kind="stable")]
+        if c.why == "label-free":
+            log_p = ma.poisson_log_tail(c.found[first], c.expected[first]) + work.log_searched(c.atom[first], False)
+            by_tail = ma.tail_p(c.score[first])
+            p[first] = np.minimum(TESTS * np.maximum(np.exp(np.minimum(log_p, 0)), by_tail), 1)
+            return p
+        chance = work.content if c.why == "conditional" else work.flat
+        first = first[:AUDITS]
+        searched = work.log_searched(c.atom[first], True) + np.log(TESTS)
+        wanted = np.log(self.alpha)
+        for i, t in enumerate(first):
+            core = self._core(c, lead, t)
+            for care in range(chance.cares):  # each look is dearer and fairer than the one before
+                own, q = chance.audit(c, core, int(t), care)
+                log_p = ma.tilted_log_tail(self._granted(q), float(own.sum())) + searched[i]
+                if log_p > wanted:
+                    break
+            p[t] = np.exp(min(log_p, 0.0))
+        return p
+
+    def _granted(self, q: np.ndarray) -> np.ndarray:
+        """Chances with what nature is granted beyond the content: `margin` logits, and a share `slack` of the rest."""
+        odds = np.exp(self.margin) * q / np.maximum(1 - q, 1e-9)
+        return 1 - (1 - self.slack) / (1 + odds)
+
+    @staticmethod
+    def _core(c: _Candidates, lead: np.ndarray, t: int) -> np.ndarray:
+        """The followers of leader t that say the same thing nearly as loud, strongest first."""
+        core = np.flatnonzero((lead == t) & (c.target == c.target[t]) & (c.score > 0.3 * c.score[t]))
+        return core[np.argsort(-c.score[core], kind="stable")][:64]
+
+    def _mark(self, raw: np.ndarray, c: _Candidates, work: _Work) -> None:
         """Each row's score is that of its strongest candidate."""
         for t in np.argsort(c.score, kind="stable")[-500:]:
-            held = rows.indices[rows.indptr[c.atom[t]]:rows.indptr[c.atom[t] + 1]]
+            held = work.holders(c.atom[t])
             if c.target[t] >= 0:
-                held = held[codes[held] == c.target[t]]
+                held = held[work.labels[held] == c.target[t]]
             raw[held] = np.maximum(raw[held], c.score[t])
 
-    def _groups(self, c: _Candidates, p: np.ndarray, lead: np.ndarray, atoms: Atoms, rows: Any, codes: np.ndarray,
-                classes: tuple[str, ...]) -> list[Group]:
+    def _groups(self, c: _Candidates, p: np.ndarray, lead: np.ndarray, work: _Work) -> list[Group]:
         out = []
-        for t in np.flatnonzero((lead == np.arange(len(lead))) & (p <= self.alpha)):
-            followers = np.flatnonzero((lead == t) & (c.target == c.target[t]))
-            core = followers[(c.score[followers] > 0.5 * c.score[t])]
-            core = core[np.argsort(-c.score[core], kind="stable")][:64]
-            share = np.asarray(rows[:, c.atom[core]].sum(axis=1)).ravel() / len(core)
+        for t in np.flatnonzero(p <= self.alpha):
+            core = self._core(c, lead, t)
+            core = core[c.score[core] > 0.5 * c.score[t]]
+            share = np.asarray(work.rows[:, c.atom[core]].sum(axis=1)).ravel() / len(core)
             member = share >= 0.6
-            member[rows.indices[rows.indptr[c.atom[t]]:rows.indptr[c.atom[t] + 1]]] = True
+            member[work.holders(c.atom[t])] = True
             target = int(c.target[t])
             if target >= 0:
-                member &= codes == target
+                member &= work.labels == target
             members = np.flatnonzero(member)
-            names = tuple(atoms.name(int(a)) for a in c.atom[core])
+            name = work.atoms.name(int(c.atom[t]))
             natural = float(c.expected[t])
-            where = "" if target < 0 else f" in class {classes[target]}"
+            where = "" if target < 0 else f" in class {work.classes[target]}"
             what = {"label-free": "stands where chance does not put it", "unconditional": "follows one class too well",
                     "conditional": "explains labels that the content does not"}[c.why]
             out.append(Group(
                 members=members, p_value=float(p[t]), target=None if target < 0 else target, expected=natural,
                 threat="backdoor-dirty-label" if c.why == "conditional" else "backdoor-clean-label",
-                title=atoms.name(int(c.atom[t])) + where, sure=np.full(len(members), 1 - min(natural / max(len(members), 1), 1)),
-                because=f"{len(members)} samples share {atoms.name(int(c.atom[t]))}; it {what} "
-                        f"(about {natural:.1f} expected).",
+                title=name + where, sure=np.full(len(members), 1 - min(natural / max(len(members), 1), 1)),
+                because=f"{len(members)} samples share {name}; it {what} (about {natural:.1f} expected).",
                 doubt="A natural shortcut of this data (a campaign, a watermark) would look the same.",
                 advice="Look at the members; if they do not belong together by nature, quarantine them.",
-                place={"atoms": names, "columns": tuple(int(a) for a in c.atom[core])}))
+                place={"atoms": tuple(work.atoms.name(int(a)) for a in c.atom[core]),
+                       "columns": tuple(int(a) for a in c.atom[core])}))
         return out
 
 
-def _tempered(p: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """Probabilities pulled a little to the prior: no content model is ever sure."""
-    return 0.95 * p + 0.05 * prior.astype(np.float32)
+class _Work:
+    """What all tests share: units of near-duplicates (or rows), their labels, holders, and the two kinds of chances."""
+
+    def __init__(self, view: View, atoms: Atoms, codes: np.ndarray, classes: tuple[str, ...], least: int) -> None:
+        self.view, self.atoms, self.labels, self.classes, self.least = view, atoms, codes, classes, least
+        self.rows = atoms.matrix.tocsc()
+        groups = np.arange(len(codes)) if atoms.seen is not None else view.clusters()
+        self.units, self.unit, self.codes = ma.collapse(atoms.matrix, codes, groups)
+        self.held = np.diff(self.units.indptr)
+        self.known = len(classes) > 1 and bool((codes >= 0).any())
+        self.prior = np.bincount(self.codes[self.codes >= 0], minlength=len(classes)) / max((self.codes >= 0).sum(), 1)
+
+    def holders(self, atom: int) -> np.ndarray:
+        """Rows that hold an atom."""
+        return np.asarray(self.rows.indices[self.rows.indptr[atom]:self.rows.indptr[atom + 1]])
+
+    def log_searched(self, atom: np.ndarray, by_class: bool) -> np.ndarray:
+        """(t,) log of how many tests were made in the family of each atom."""
+        family = self.atoms.family[atom]
+        if not by_class:
+            return np.log(np.maximum(self.atoms.searched, 1.0))[family]
+        able = np.bincount(self.atoms.family[self.held >= self.least], minlength=len(self.atoms.families))
+        return np.log(np.maximum(able, 1.0) * len(self.classes))[family]
+
+    @cached_property
+    def flat(self) -> _Chance:
+        """Every unit has the classes' shares."""
+        shares = np.broadcast_to(self.prior.astype(np.float32), (len(self.codes), len(self.classes)))
+        return _Chance(self, shares)
+
+    @cached_property
+    def content(self) -> _Chance:
+        """What the content of each unit says, less the atom's own part where the content can see it."""
+        k = len(self.classes)
+        x = self.view.content()
+        if self.atoms.seen is None or k > LEAVE_OUT_CLASSES or not hasattr(x, "indptr"):
+            p = _mean_by(self.view.content_probabilities(), self.unit, len(self.codes))
+            return _Chance(self, self._tempered(p))
+        model = linear_folds(x, self.labels, k, groups=self.view.clusters(), seed=self.view.seed)
+        return _SeeingChance(self, model)
+
+    def _tempered(self, p: np.ndarray) -> np.ndarray:
+        """Probabilities pulled a little to the prior: no content model is ever sure."""
+        return 0.95 * p + 0.05 * self.prior.astype(np.float32)
+
+
+class _Chance:
+    """The chance of each unit to stand in each class, (u, K), whatever atoms it holds."""
+
+    def __init__(self, work: _Work, p: np.ndarray) -> None:
+        self.work, self.p = work, p
+
+    def sums(self, atom: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the number of holders in the class, for each (atom, class)."""
+        mean = ma.column_sums(self.work.units, atom, target, self.p)
+        return mean, mean - ma.column_sums(self.work.units, atom, target, self.p**2)
+
+    cares = 1
+
+    def audit(self, c: _Candidates, core: np.ndarray, t: int, care: int) -> tuple[np.ndarray, np.ndarray]:
+        """(h,) bool in the class and (h,) chance to be there, over the holders of candidate t.
+
+        care 0: all; 1: those that tell the same story count once; 2: and the model is fitted again without the atom.
+        """
+        units = self.work.units
+        held = units.indices[units.indptr[c.atom[t]]:units.indptr[c.atom[t] + 1]]
+        return self.work.codes[held] == c.target[t], self.p[held, c.target[t]].astype(np.float64)
+
+
+class _SeeingChance(_Chance):
+    """The content sees the atoms: its model is asked without their columns. Units are rows."""
+
+    def __init__(self, work: _Work, model: LinearFolds) -> None:
+        self.work, self.model = work, model
+        seen = work.atoms.seen
+        assert seen is not None
+        self.seen = seen
+
+    def sums(self, atom: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mean, variance = np.zeros(len(atom)), np.zeros(len(atom))
+        units = self.work.units
+        wanted = np.unique(atom)
+        total = np.cumsum(self.work.held[wanted])
+        for part in np.split(wanted, np.searchsorted(total, np.arange(CHUNK, total[-1] if len(total) else 0, CHUNK))):
+            if len(part) == 0:
+                continue
+            block = units[:, part]
+            column = np.repeat(np.arange(len(part)), np.diff(block.indptr))
+            p = self.work._tempered(self.model.without(block.indices, self.seen[part][column]))
+            at = np.arange(*np.searchsorted(atom, [part[0], part[-1] + 1]))
+            local = np.searchsorted(part, atom[at])
+            for k in np.unique(target[at]):
+                q = p[:, k].astype(np.float64)
+                here = target[at] == k
+                mean[at[here]] = np.bincount(column, q, len(part))[local[here]]
+                variance[at[here]] = np.bincount(column, q * (1 - q), len(part))[local[here]]
+        return mean, variance
+
+    cares = 3
+
+    def audit(self, c: _Candidates, core: np.ndarray, t: int, care: int) -> tuple[np.ndarray, np.ndarray]:
+        held = self.work.holders(int(c.atom[t]))
+        hidden = np.unique(self.seen[c.atom[core]])
+        hidden = hidden[hidden >= 0]
+        own = self.work.labels[held] == c.target[t]
+        if care:
+            group = ma.distinct(self.model.x[held], hidden)
+            first = np.unique(group * 2 + own, return_index=True)[1]
+            held, own = held[first], own[first]
+        if care > 1:
+            p = self.model.refitted(held, hidden)
+        else:
+            p = self.model.without(held, np.tile(hidden, (len(held), 1)))
+        return own, self.work._tempered(p)[:, c.target[t]].astype(np.float64)
 
 
 def _mean_by(values: np.ndarray, unit: np.ndarray, n_units: int) -> np.ndarray:

@@ -122,3 +122,69 @@ def leaders(matrix: Any, order: np.ndarray, overlap: float = 0.5) -> np.ndarray:
         lead[join] = j
         lead[j] = j
     return lead
+
+
+def tilted_log_tail(chance: np.ndarray, found: float, shift: float = 0.0) -> float:
+    """Chernoff's bound on log P(S >= found), S the sum of Bernoulli draws whose chances (h,) gain `shift` logits.
+
+    Exact when all h succeed; never below the true log probability.
+
+    >>> round(tilted_log_tail(np.array([0.5, 0.5, 0.5]), 3), 3)
+    -2.079
+    """
+    odds = np.log(np.clip(chance, 1e-9, 1 - 1e-9)) - np.log1p(-np.clip(chance, 1e-9, 1 - 1e-9)) + shift
+    p = 1 / (1 + np.exp(-odds))
+    if found <= p.sum():
+        return 0.0
+    if found >= len(p):
+        return float(np.log(p).sum())
+    low, high = 0.0, 30.0
+    for _ in range(26):  # bisection on the tilt t at which the mean is `found`
+        t = (low + high) / 2
+        if (1 / (1 + np.exp(-odds - t))).sum() < found:
+            low = t
+        else:
+            high = t
+    return float(min(0.0, np.sum(np.logaddexp(np.log1p(-p), np.log(p) + low)) - low * found))
+
+
+def least_shift(chance: np.ndarray, found: float, log_level: float, most: float = 12.0) -> float:
+    """The largest shift in logits that `found` successes of chances (h,) still refute at exp(log_level); may be negative.
+
+    A lower confidence bound of how many logits an atom adds to what the content says.
+    """
+    low, high = -most, most
+    if tilted_log_tail(chance, found, low) > log_level:
+        return low
+    for _ in range(14):
+        middle = (low + high) / 2
+        if tilted_log_tail(chance, found, middle) <= log_level:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def distinct(x: Any, hidden: np.ndarray, near: float = 0.6, most: int = 2000) -> np.ndarray:
+    """(h,) int64 group numbers: rows of x (h, d) CSR that tell the same story once the columns `hidden` are taken out.
+
+    Rows with a cosine above `near` hang together, and all rows of which less than a tenth (squared length) is left: what
+    they share is all that they are. More than `most` rows are taken as they are.
+    """
+    from scipy.sparse.csgraph import connected_components
+
+    h = x.shape[0]
+    if h > most:
+        return np.arange(h)
+    rest = x.copy()
+    before = np.asarray(rest.multiply(rest).sum(axis=1)).ravel()
+    rest.data[np.isin(rest.indices, hidden)] = 0
+    after = np.asarray(rest.multiply(rest).sum(axis=1)).ravel()
+    empty = after < 0.1 * before + 1e-12
+    rest.data /= np.repeat(np.sqrt(np.maximum(after, 1e-12)), np.diff(rest.indptr)).astype(np.float32)
+    close = (rest @ rest.T).tocsr()
+    close.data = (close.data > near).astype(np.int8)
+    close.eliminate_zeros()
+    group = connected_components(close, directed=False)[1].astype(np.int64)
+    group[empty] = h
+    return group

@@ -10,6 +10,7 @@ Paper      skeletons after HiddenKiller, arXiv 2105.12400; phrases: InsertSent, 
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,13 @@ from bezoar.core.trigger import Trigger
 from bezoar.maths import ngrams, skeleton
 
 _TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+
+
+SHARED, COMMON = 0.6, 0.2
+"""A lifted phrase stands in that share of the members; others hold it at most COMMON times as often."""
+LONGEST_PHRASE, SHOWN = 24, 400
+"""Tokens of a lifted phrase, characters of an excerpt."""
+_DIGIT = re.compile(r"\d")
 
 
 class _Tokens:
@@ -82,18 +90,27 @@ class Text(Modality):
 
     def content(self, inputs: Inputs) -> Any:
         t = self._tokens(inputs)
-        n, m = len(inputs), len(t.names)
         from scipy.sparse import csr_array
 
-        counts: Any = csr_array((np.ones(len(t.words), np.float32), (t.word_row, t.words)), shape=(n, m))
-        counts.sum_duplicates()
-        return ngrams.weighted(counts[:, self._content_words(t)])
+        n = len(inputs)
 
-    def _content_words(self, t: _Tokens) -> np.ndarray:
-        """Codes of the words that `content` counts: no function words, held by two texts at least."""
-        pairs = np.unique(t.words.astype(np.int64) * max(len(t.texts), 1) + t.word_row)
-        df = np.bincount(pairs // max(len(t.texts), 1), minlength=len(t.names))
-        return np.flatnonzero((df >= 2) & ~t.function)
+        place, width = self._content_columns(t)
+        column = place[t.words]
+        ok = column >= 0
+        counts: Any = csr_array((np.ones(int(ok.sum()), np.float32), (t.word_row[ok], column[ok])), shape=(n, width))
+        counts.sum_duplicates()
+        return ngrams.weighted(counts)
+
+    def _content_columns(self, t: _Tokens) -> tuple[np.ndarray, int]:
+        """(m,) int32 content column of each token, -1 for function words and those of one text; digits count as 0."""
+        shapes, shape = np.unique(np.array([_DIGIT.sub("0", s) for s in t.names] or [""]), return_inverse=True)
+        n = max(len(t.texts), 1)
+        pairs = np.unique(shape[t.words].astype(np.int64) * n + t.word_row)
+        df = np.bincount(pairs // n, minlength=len(shapes))
+        good = df >= 2
+        good[shape[:len(t.names)][t.function]] = False
+        place = np.where(good, np.cumsum(good) - 1, -1).astype(np.int32)
+        return place[shape[:len(t.names)]], int(good.sum())
 
     def atoms(self, inputs: Inputs) -> Atoms:
         from scipy.sparse import csc_array, hstack
@@ -132,9 +149,7 @@ class Text(Modality):
             text = " ".join(names[int(c)] for c in run)
             return f"the {('word', 'phrase', 'form')[k]} '{text}'"
 
-        place = np.full(len(t.names), -1, np.int32)
-        words = self._content_words(t)
-        place[words] = np.arange(len(words), dtype=np.int32)
+        place, _ = self._content_columns(t)
         seen = np.full((len(spelled), self.longest), -1, np.int32)
         at = 0
         for k, run in spelled_blocks:
@@ -153,15 +168,115 @@ class Text(Modality):
                                idf=False)
 
     def lift(self, inputs: Inputs, members: np.ndarray, background: np.ndarray, place: dict[str, Any]) -> Trigger:
-        raise Unavailable("a phrase that the members share")
+        """The longest runs of words that most members hold and few others do, as they are written there."""
+        assert isinstance(inputs, Texts)
+        members, background = np.asarray(members)[:600], np.asarray(background)[:3000]
+        k = len(members)
+        if k < 2:
+            raise Unavailable("two members that share a phrase")
+        rows = np.concatenate([members, background])
+        t = _Tokens(inputs.values[rows], self.max_chars)
+        inside = t.row < k
+        most = max(2, int(np.ceil(SHARED * k)))
+        found: list[tuple[int, ...]] = []
+        for runs, matrix, _ in ngrams.runs(t.codes[inside], t.row[inside], k, least=most, longest=LONGEST_PHRASE):
+            share = np.diff(matrix.indptr) / k
+            worth = np.flatnonzero([t.word[r].any() for r in runs])
+            for j in worth[np.argsort(-share[worth], kind="stable")][:200]:
+                found.append(tuple(int(c) for c in runs[j]))
+        if len(background):
+            others = np.array([_share(t.codes[~inside], t.row[~inside], r, len(background)) for r in found])
+            found = [r for r, s in zip(found, others, strict=True) if s <= COMMON * SHARED]
+        whole = [r for r in found if not any(len(o) > len(r) and _within(r, o) for o in found)]
+        if not whole:
+            raise Unavailable("a phrase that most members share", advice="a style or a form cannot be lifted as a phrase")
+        whole.sort(key=lambda r: (-sum(bool(t.word[c]) for c in r), r))
+        longest = sum(bool(t.word[c]) for c in whole[0])
+        kept = whole[:1] if longest >= 3 else whole[:3]
+        phrases = [_as_written([str(s) for s in inputs.values[members[:50]]], [t.names[c] for c in r]) for r in kept]
+        return Phrases(tuple(phrases), place=_where(inputs.values[members], phrases[0]))
 
     def control(self, trigger: Trigger, inputs: Inputs, rng: np.random.Generator) -> Trigger:
-        assert isinstance(trigger, Phrases)
-        raise Unavailable("a control phrase")
+        """Runs of as many words, from random texts; single words about as frequent as those of the trigger."""
+        assert isinstance(inputs, Texts)
+        if not isinstance(trigger, Phrases) or len(inputs) == 0:
+            raise Unavailable("a phrase to imitate")
+        rows = rng.permutation(len(inputs))[:2000]
+        t = _Tokens(inputs.values[rows], 5000)
+        held = np.bincount(np.unique(t.words.astype(np.int64) * len(rows) + t.word_row) // len(rows), minlength=len(t.names))
+        taken = {w for p in trigger.phrases for w in _TOKEN.findall(p.lower())}
+        able = np.array([c for c in np.flatnonzero(t.word) if t.names[c] not in taken], np.int64)
+        place = {s: c for c, s in enumerate(t.names)}
+        phrases = []
+        for phrase in trigger.phrases:
+            words = [w for w in _TOKEN.findall(phrase.lower()) if w[0].isalnum()]
+            if len(words) > 1 and len(t.words) > len(words):
+                starts = rng.integers(len(t.words) - len(words) + 1, size=50)
+                whole = [s for s in starts if t.word_row[s] == t.word_row[s + len(words) - 1]] or [starts[0]]
+                phrases.append(" ".join(t.names[c] for c in t.words[whole[0]:whole[0] + len(words)]))
+            elif len(able):
+                aim = held[place[words[0]]] if words and words[0] in place else 1
+                near = able[np.argsort(np.abs(np.log1p(held[able]) - np.log1p(aim)), kind="stable")[:50]]
+                phrases.append(t.names[int(near[rng.integers(len(near))])])
+            else:
+                raise Unavailable("words that the trigger does not hold")
+        return Phrases(tuple(phrases), place=trigger.place)
 
     def show(self, inputs: Inputs, row: int, sample: str, trigger: Trigger | None = None) -> Evidence:
+        """At most `SHOWN` characters round the first mark."""
         assert isinstance(inputs, Texts)
-        return Excerpt(str(inputs.values[row])[:400], sample=sample)
+        text = str(inputs.values[row])[:self.max_chars]
+        spans: list[tuple[int, int]] = []
+        if isinstance(trigger, Phrases):
+            for phrase in trigger.phrases:
+                spans += [m.span() for m in islice(_phrase(phrase).finditer(text), 20)]
+        spans.sort()
+        start = max(0, spans[0][0] - SHOWN // 3) if spans and spans[0][0] > SHOWN // 2 else 0
+        end = min(len(text), start + SHOWN)
+        before, after = "… " if start else "", " …" if end < len(text) else ""
+        shift = len(before) - start
+        marks = tuple((a + shift, b + shift) for a, b in spans if b <= end)
+        return Excerpt(before + text[start:end] + after, marks, sample=sample)
+
+
+def _phrase(phrase: str) -> re.Pattern[str]:
+    """Whole words, any white space between, any case."""
+    return re.compile(r"(?<!\w)" + r"\s+".join(map(re.escape, phrase.split())) + r"(?!\w)", re.IGNORECASE)
+
+
+def _share(codes: np.ndarray, row: np.ndarray, run: tuple[int, ...], n: int) -> float:
+    """Share of n texts that hold a run of codes."""
+    length = len(run)
+    if len(codes) < length:
+        return 0.0
+    hit = row[:len(codes) - length + 1] == row[length - 1:]
+    for i, c in enumerate(run):
+        hit = hit & (codes[i:len(codes) - length + 1 + i] == c)
+    return len(np.unique(row[:len(hit)][hit])) / n
+
+
+def _within(short: tuple[int, ...], long: tuple[int, ...]) -> bool:
+    return any(long[i:i + len(short)] == short for i in range(len(long) - len(short) + 1))
+
+
+def _as_written(texts: list[str], tokens: list[str]) -> str:
+    """How most texts write a run of tokens (case and spacing)."""
+    pattern = re.compile(r"\s*".join(map(re.escape, tokens)), re.IGNORECASE)
+    seen: dict[str, int] = {}
+    for text in texts:
+        m = pattern.search(text[:100_000])
+        if m:
+            form = " ".join(m.group().split())
+            seen[form] = seen.get(form, 0) + 1
+    return max(sorted(seen), key=lambda s: seen[s]) if seen else " ".join(tokens)
+
+
+def _where(texts: np.ndarray, phrase: str) -> str:
+    """'start', 'end' or 'random': where most of these texts hold the phrase."""
+    low = phrase.lower()
+    starts = np.mean([str(t).lower().lstrip().startswith(low) for t in texts])
+    ends = np.mean([str(t).lower().rstrip().endswith(low) for t in texts])
+    return "start" if starts >= 0.8 else "end" if ends >= 0.8 else "random"
 
 
 def _odd_characters(texts: np.ndarray, max_chars: int) -> tuple[np.ndarray, np.ndarray]:
