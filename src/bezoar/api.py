@@ -20,6 +20,7 @@ from bezoar.core.events import Listener, Note, deaf
 from bezoar.core.report import OutcomeLine, Report
 from bezoar.core.trigger import Trigger
 from bezoar.core.view import View
+from bezoar.core.wording import applies
 
 EFFORTS = {"quick": 99, "standard": 199, "deep": 999}
 """Effort to the number of control triggers per confirmation."""
@@ -234,7 +235,7 @@ def exit_code(report: Report, fail_on: str = "suspicious", strict: bool = False)
         return ExitCode.FINDINGS
     if report.verdict == "inconclusive" or report.gaps:
         return ExitCode.INCOMPLETE
-    if strict and (report.unreadable or any(o.status == "skipped" for o in report.outcomes)):
+    if strict and (report.unreadable or any(o.status == "skipped" and applies(o) for o in report.outcomes)):
         return ExitCode.INCOMPLETE
     return ExitCode.NOTHING
 

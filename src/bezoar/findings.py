@@ -55,30 +55,21 @@ def _title(view: View, group: Group, trigger: Trigger | None, origin: dict[str, 
     sole = [f"all from {column} '{next(iter(parts))}'" for column, parts in origin.items()
             if len(parts) == 1 and len(set(view.origins[column])) > 1]
     if sole:
-        what += ", " + ", ".join(sole) + ","
+        what += ", " + ", ".join(sole)
     return f"{what}: {trigger.title() if trigger is not None else group.title}"
 
 
-def _story(group: Group, trigger: Trigger | None, confirmation: Confirmation | str, p: float, alpha: float,
-           at_least: int) -> tuple[bool | None, str]:
-    """Whether the transplant confirmed it, and the paragraph of what was seen and measured."""
-    parts = [group.because or f"They share {group.title}."]
-    if not group.advisory:
-        parts.append(f"At least {at_least} of them are beyond what nature explains (family-wise p = {p:.2g}).")
-    confirmed: bool | None = None
+def _story(group: Group, trigger: Trigger | None, confirmation: Confirmation | str, alpha: float) -> tuple[bool | None, str]:
+    """Whether the transplant confirmed it, and what was seen; how sure that is, each report says from the numbers."""
+    seen = group.because or f"They share {group.title}."
     if group.advisory:
-        pass
-    elif trigger is None:
-        parts.append("No trigger could be lifted from them, so the effect on a model was not tested.")
-    elif isinstance(confirmation, str):
-        parts.append(f"The effect on a model was not tested: {confirmation}.")
-    else:
-        confirmed = confirmation.passed(alpha)
-        verb = "Put on" if confirmed else "Not confirmed: put on"
-        parts.append(f"{verb} {confirmation.hosts} other samples, the trigger flips {confirmation.flipped:.0%} of them to the target"
-                     f" (controls of the same size: {confirmation.control_flipped:.0%}) and moves the target's log-odds by "
-                     f"{confirmation.effect:+.2f} (controls {confirmation.control:+.2f}; p = {confirmation.p_value:.3f}).")
-    return confirmed, " ".join(x for x in parts if x)
+        return None, seen
+    if trigger is None:
+        return None, f"{seen} No trigger could be lifted from them, so the effect on a model was not tested."
+    if isinstance(confirmation, str):
+        return None, f"{seen} The effect on a model was not tested: {confirmation}."
+    return confirmation.passed(alpha), (f"{seen} On {confirmation.hosts} other samples the trigger moves the target's log-odds by "
+                                        f"{confirmation.effect:+.2f} (controls {confirmation.control:+.2f}, p = {confirmation.p_value:.3f}).")
 
 
 def as_finding(view: View, campaign: Campaign, confirm: Any, alpha: float, fdr: float) -> Finding:
@@ -89,7 +80,7 @@ def as_finding(view: View, campaign: Campaign, confirm: Any, alpha: float, fdr: 
     origin = spread(view, rows)
     at_least = least_members(len(rows), group.expected, alpha) if not group.advisory else 0
     answer: Confirmation | str = "" if trigger is None else confirm(trigger, rows, group.target)
-    confirmed, story = _story(group, trigger, answer, campaign.p_value, max(alpha, 0.01), at_least)
+    confirmed, story = _story(group, trigger, answer, max(alpha, 0.01))
     out = quarantine(group, fdr) if not group.advisory else np.zeros(len(rows), bool)
     order = np.argsort(-(group.sure if group.sure is not None else np.ones(len(rows))), kind="stable")
     evidence: list[Evidence] = [view.show(int(r), trigger) for r in rows[order[:SHOWN]]]
