@@ -127,6 +127,7 @@ class _Search:
         self.model = AdditiveModel(np.stack(places, axis=1).astype(np.int32), np.array(starts), labels, n_classes)
         self.holders = [_rows_by_code(c, len(k)) for c, k in zip(self.codes, self.counts, strict=True)]
         self.searched = 1.0
+        self.rates: dict[tuple[int, int], np.ndarray] = {}
         self.seen: set[tuple[Any, ...]] = set()
 
     def text(self, column: int, code: int) -> str:
@@ -216,7 +217,11 @@ class _Search:
 
     def foretold(self, column: int, value: int, t: _Tuple) -> float:
         """Of the holders, how many have this value anyway as far as one of the columns outside the tuple can tell."""
-        return self.model.foretold(self.holders[column](value), t.own, (*t.columns, column))
+        if (column, value) not in self.rates:
+            if len(self.rates) >= 4000:
+                self.rates.clear()
+            self.rates[column, value] = self.model.rate(self.holders[column](value))
+        return self.model.foretold(self.rates[column, value], t.own, (*t.columns, column))
 
     # -- what is called
 

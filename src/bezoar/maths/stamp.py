@@ -75,13 +75,18 @@ class AdditiveModel:
             self._references[target] = (reference + 0.5) / np.repeat(total + 0.5 * size, size, axis=1)
         return self._references[target]
 
-    def foretold(self, holders: np.ndarray, rows: np.ndarray, without: tuple[int, ...]) -> float:
-        """How many of `rows` some one other column foretells to be among `holders`: the largest sum of P(holder | its cell).
+    def rate(self, holders: np.ndarray) -> np.ndarray:
+        """(width,) P(holder | cell): the share of the rows of each cell that are among `holders`."""
+        among = np.zeros(int(self.starts[-1]))
+        for start in range(0, len(holders), 100_000):
+            among += np.bincount(self.places[holders[start:start + 100_000]].ravel(), minlength=len(among))
+        return among / np.maximum(self.cells.sum(axis=1), 1.0)
 
-        holders (h,) are all rows with some value, `without` the columns that may not tell, the value's own among them.
+    def foretold(self, rate: np.ndarray, rows: np.ndarray, without: tuple[int, ...]) -> float:
+        """How many of `rows` some one other column foretells to be holders: the largest sum of `rate` over the cells of a column.
+
+        `without` are the columns that may not tell, the value's own among them.
         """
-        among = np.bincount(self.places[holders].ravel(), minlength=int(self.starts[-1]))
-        rate = among / np.maximum(self.cells.sum(axis=1), 1.0)
         told = rate[self.places[rows]].sum(axis=0)
         told[list(without)] = 0.0
         return float(told.max(initial=0.0))
