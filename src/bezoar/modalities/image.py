@@ -1,0 +1,221 @@
+"""Pictures: shapes and coarse colours as content, small isolated patches as atoms, cosine coefficients as signal.
+
+All views are made on one canonical grid. Where all pictures have one size of at most 64x64 and the data are not huge, that is
+their own pixels; else every picture is averaged down (or up) to 32x32. So a trigger of a few pixels on large
+pictures is seen only as far as it survives that averaging; what is smaller than about 3% of the side is not.
+Cost: about 1 s per 10,000 pictures of 32x32 for each view on one core.
+"""
+
+from __future__ import annotations
+
+import re
+import weakref
+from typing import Any
+
+import numpy as np
+
+from bezoar.core.ability import Info, Modality
+from bezoar.core.atoms import Atoms
+from bezoar.core.errors import Unavailable
+from bezoar.core.evidence import Picture
+from bezoar.core.image_triggers import Overlay, Patch
+from bezoar.core.inputs import Images, Inputs
+from bezoar.core.trigger import Trigger
+from bezoar.maths import frequency, gradients, patches, residue
+
+NATIVE_SIDE = 64
+CANONICAL_SIDE = 32
+NATIVE_FLOATS = 150_000_000
+"""Pictures keep their own grid up to so many coefficients in all (0.6 GB)."""
+EMBED, CONTENT = 64, 128
+THUMBNAIL = 256
+
+_grids: weakref.WeakKeyDictionary[Images, np.ndarray] = weakref.WeakKeyDictionary()
+
+
+def canonical_shape(inputs: Images) -> tuple[int, int]:
+    """(h, w) of the canonical grid; see the module's docstring.
+
+    >>> canonical_shape(Images.of(np.zeros((2, 28, 23, 3), np.uint8)))
+    (28, 23)
+    """
+    if inputs.uniform and len(inputs):
+        h, w = (int(s) for s in inputs.sizes[0])
+        if max(h, w) <= NATIVE_SIDE and len(inputs) * h * w * 3 <= NATIVE_FLOATS:
+            return h, w
+    return CANONICAL_SIDE, CANONICAL_SIDE
+
+
+def canonical(inputs: Images) -> np.ndarray:
+    """(n, h, w, 3) uint8 on the canonical grid; kept as long as `inputs` lives."""
+    shape = canonical_shape(inputs)
+    if inputs.uniform and len(inputs) and tuple(inputs.sizes[0]) == shape:
+        return inputs.dense()
+    if inputs not in _grids:
+        from PIL import Image as Pillow
+
+        out = np.empty((len(inputs), *shape, 3), np.uint8)
+        for rows, pictures in inputs.chunks(256):
+            for i, p in zip(rows, pictures, strict=True):
+                out[i] = p if p.shape[:2] == shape else np.asarray(Pillow.fromarray(p).resize(shape[::-1], Pillow.Resampling.BOX))
+        out.flags.writeable = False
+        _grids[inputs] = out
+    return _grids[inputs]
+
+
+class Image(Modality):
+    """Views of pictures."""
+
+    info = Info(name="image", summary="pictures of any size", modalities=("image",),
+                cost="about 6 s per 10,000 pictures of 32x32 for all views", reference="Dalal and Triggs 2005 (content)")
+
+    def embed(self, inputs: Inputs) -> np.ndarray:
+        """(n, 64) float32: principal axes of shapes and coarse colours."""
+        return gradients.principal(self._looks(inputs), EMBED)
+
+    def content(self, inputs: Inputs) -> np.ndarray:
+        """(n, 128) float32: the same features, more axes; a patch of a few pixels hardly moves them."""
+        return gradients.principal(self._looks(inputs), CONTENT)
+
+    def _looks(self, inputs: Inputs) -> np.ndarray:
+        assert isinstance(inputs, Images)
+        x = canonical(inputs)
+        if len(x) == 0:
+            return np.zeros((0, 1), np.float32)
+        shapes = gradients.oriented(x.mean(axis=3, dtype=np.float32))
+        colours = gradients.cell_means(x).reshape(len(x), -1) / 255
+        return np.hstack([shapes, 1.5 * colours])
+
+    def atoms(self, inputs: Inputs) -> Atoms:
+        """3x3 windows that repeat at one place (family "patch") or within a pixel of it ("moving patch").
+
+        Chosen without labels, so labels may be tested against them with no price but their number. `expected` holds the
+        price of the search: it is the Poisson mean under which the holders are as likely as they are by the counts of the same
+        window at other places, times the number of places and windows looked at.
+        """
+        from scipy.sparse import csc_array
+
+        assert isinstance(inputs, Images)
+        x = canonical(inputs)
+        found = patches.crowded(x, patches.standing_out(x))
+        held = np.bincount(found.of, minlength=len(found.y)).astype(np.float64)
+        log_p = np.minimum(found.log_p + np.log(max(found.looked / max(len(found.y), 1), 1.0)), 0.0)
+        matrix = csc_array((np.ones(len(found.row), np.uint8), (found.row, found.of)), shape=(len(x), len(found.y)))
+
+        def name(j: int) -> str:
+            by = ", moving by a pixel" if found.reach[j] else ""
+            return f"a 3x3 patch at row {found.y[j]}, column {found.x[j]}{by}"
+
+        return Atoms(matrix, ("patch", "moving patch"), found.reach.astype(np.int16),
+                     np.maximum(patches.matching_mean(held, log_p), found.mean),
+                     np.array([max((found.reach == r).sum(), 1) for r in (0, 1)], np.float64), name)
+
+    def signal(self, inputs: Inputs) -> np.ndarray:
+        """(n, 3hw) float32 orthonormal cosine coefficients of light and two opponent colours on the canonical grid."""
+        assert isinstance(inputs, Images)
+        x = canonical(inputs)
+        out = np.empty((len(x), x[0].size if len(x) else 0), np.float32)
+        for i in range(0, len(x), 2048):
+            out[i:i + 2048] = frequency.forward(x[i:i + 2048]).reshape(-1, out.shape[1])
+        return out
+
+    def features(self, inputs: Inputs) -> np.ndarray:
+        """(n, p) float32, p at most 3072: cosine coefficients, flattened so that a small patch or a faint overlay weighs
+        as much as the content does, softly clipped."""
+        assert isinstance(inputs, Images)
+        x = self._small(inputs)
+        gain = frequency.flattening(*x.shape[1:3])
+        out = np.empty((len(x), gain.size), np.float32)
+        for i in range(0, len(x), 2048):
+            out[i:i + 2048] = np.arcsinh(frequency.forward(x[i:i + 2048]) * gain).reshape(-1, gain.size)
+        return out
+
+    def _small(self, inputs: Images) -> np.ndarray:
+        """The canonical grid, at most 32 pixels a side (stateless: a picture's values depend on its own pixels)."""
+        x = canonical(inputs)
+        if len(x) and max(x.shape[1:3]) > CANONICAL_SIDE:
+            return gradients.cell_means(x, CANONICAL_SIDE)
+        return x
+
+    def lift(self, inputs: Inputs, members: np.ndarray, background: np.ndarray, place: dict[str, Any]) -> Trigger:
+        """A `Patch` where pixels agree among the members and not in the background, else an additive `Overlay`."""
+        assert isinstance(inputs, Images)
+        if len(members) < 3 or len(background) < 3:
+            raise Unavailable("at least 3 members and 3 others to lift a trigger from")
+        x = canonical(inputs)
+        some = _spread(members, 500)
+        others = _spread(background, 1500)
+        inside, outside = x[some], x[others]
+        window = _window(place)
+        found = residue.common_patch(inside, outside, window)
+        h, w = x.shape[1:3]
+        own = inputs.uniform and tuple(inputs.sizes[0]) == (h, w)
+        if found is not None:
+            top, left, pixels, mask, jitter = found
+            return Patch(pixels, mask, top / h, left / w, scale=0.0 if own else mask.shape[0] / h, jitter=jitter)
+        pattern = residue.common_overlay(frequency.forward(inside), frequency.forward(outside))
+        if not np.abs(pattern).max() > 0.25:
+            raise Unavailable("a common residue; the members share none")
+        return Overlay(frequency.inverse(pattern[None])[0])
+
+    def control(self, trigger: Trigger, inputs: Inputs, rng: np.random.Generator) -> Trigger:
+        """Patch: the same window filled from a random picture at a random place; overlay: its spectrum with random signs."""
+        assert isinstance(inputs, Images)
+        if isinstance(trigger, Patch):
+            host = inputs.read(np.array([rng.integers(len(inputs))]))[0]
+            h, w = trigger.mask.shape
+            top = int(rng.integers(max(host.shape[0] - h, 0) + 1))
+            left = int(rng.integers(max(host.shape[1] - w, 0) + 1))
+            pixels = np.resize(host[top:top + h, left:left + w], (h, w, 3)).astype(np.uint8)
+            return Patch(pixels, trigger.mask, trigger.top, trigger.left, trigger.scale, trigger.jitter)
+        assert isinstance(trigger, Overlay)
+        spectrum = frequency.forward(trigger.pattern[None])
+        mixed = frequency.inverse(spectrum * rng.choice(np.array([-1, 1], np.float32), spectrum.shape))[0]
+        return Overlay(mixed, trigger.alpha)
+
+    def show(self, inputs: Inputs, row: int, sample: str, trigger: Trigger | None = None) -> Picture:
+        """The picture, at most 256 pixels a side; a patch's window is outlined."""
+        assert isinstance(inputs, Images)
+        pixels = inputs.read(np.array([row]))[0]
+        height, width = pixels.shape[:2]
+        if max(height, width) > THUMBNAIL:
+            from PIL import Image as Pillow
+
+            share = THUMBNAIL / max(height, width)
+            size = (max(1, round(width * share)), max(1, round(height * share)))
+            pixels = np.asarray(Pillow.fromarray(pixels).resize(size, Pillow.Resampling.BOX))
+        enlarge = max(1, 96 // max(pixels.shape[:2]))
+        if isinstance(trigger, Patch):
+            pixels = np.repeat(np.repeat(pixels, enlarge, axis=0), enlarge, axis=1).copy()
+            h, w = trigger.mask.shape
+            if trigger.scale:
+                h, w = max(1, round(trigger.scale * height)), max(1, round(trigger.scale * height * w / h))
+            down, across = pixels.shape[0] / height, pixels.shape[1] / width
+            box = (trigger.top * height - trigger.jitter, trigger.top * height + h + trigger.jitter,
+                   trigger.left * width - trigger.jitter, trigger.left * width + w + trigger.jitter)
+            _outline(pixels, round(box[0] * down) - 1, round(box[1] * down), round(box[2] * across) - 1, round(box[3] * across))
+            enlarge = 1
+        return Picture(pixels, caption=sample, sample=sample, enlarge=enlarge)
+
+
+def _spread(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` of `rows`, evenly."""
+    rows = np.sort(np.asarray(rows, np.int64))
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+
+
+def _window(place: dict[str, Any]) -> tuple[int, int] | None:
+    """(row, column) that the names of the group's atoms speak of, in canonical pixels."""
+    found = [re.search(r"row (\d+), column (\d+)", str(a)) for a in place.get("atoms", ())]
+    at = [(int(m[1]), int(m[2])) for m in found if m]
+    if not at:
+        return None
+    return int(np.median([r for r, _ in at])), int(np.median([c for _, c in at]))
+
+
+def _outline(pixels: np.ndarray, top: int, bottom: int, left: int, right: int) -> None:
+    """A red frame just outside the window, in place."""
+    h, w = pixels.shape[:2]
+    top, left, bottom, right = max(top, 0), max(left, 0), min(bottom, h - 1), min(right, w - 1)
+    for line in (np.s_[top, left:right + 1], np.s_[bottom, left:right + 1], np.s_[top:bottom + 1, left], np.s_[top:bottom + 1, right]):
+        pixels[line] = (255, 0, 60)
