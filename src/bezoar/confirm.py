@@ -8,6 +8,7 @@ p-value is the exact rank of the trigger's effect among the controls (METHODS: t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,33 +36,36 @@ class Confirmation:
 class Prober:
     """Two half-data probes for one view, fitted once and shared by all campaigns."""
 
-    def __init__(self, view: View, rng: np.random.Generator, most_rows: int = 20_000) -> None:
+    def __init__(self, view: View, rng: np.random.Generator, most_rows: int = 20_000, most_members: int = 5_000) -> None:
         self.view = view
-        labels = view.labels
-        rows = np.arange(len(view))
-        if len(rows) > most_rows:
-            rows = np.sort(rng.choice(len(rows), most_rows, replace=False))
-        self._rows = rows
-        self._labels = labels
+        self._labels = view.labels
+        self._rng = rng
+        self._most_members = most_members
+        self._rows = np.arange(len(view))
+        if len(view) > most_rows:
+            self._rows = np.sort(rng.choice(len(view), most_rows, replace=False))
         self._halves = rng.permutation(len(view)) % 2
-        self._fitted: dict[tuple[int, int], object] = {}
 
-    def _probe(self, half: int, must: np.ndarray, target: int) -> object:
+    def _features(self, rows: np.ndarray) -> Any:
+        if len(self._rows) == len(self.view):
+            return self.view.features()[rows]
+        return self.view.modality.features(self.view.dataset.inputs.take(rows))
+
+    def _probe(self, half: int, must: np.ndarray, target: int) -> Any:
         """Target-against-rest logistic probe on one half; the suspects are always part of what it learns from."""
         from sklearn.linear_model import LogisticRegression
 
         rows = np.union1d(self._rows, must)
         rows = rows[(self._halves[rows] == half) & (self._labels[rows] >= 0)]
-        features = self.view.features()[rows]
         wanted = (self._labels[rows] == target).astype(int)
-        if wanted.min(initial=1) == wanted.max(initial=0):
+        if len(wanted) == 0 or wanted.min() == wanted.max():
             raise Unavailable("both target and other samples in each half")
         probe = LogisticRegression(C=1.0, max_iter=60, solver="lbfgs", tol=1e-2)
         import warnings
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a probe that has not fully converged is still a probe
-            return probe.fit(features, wanted)
+            return probe.fit(self._features(rows), wanted)
 
     def confirm(self, trigger: Trigger, members: np.ndarray, target: int, rng: np.random.Generator,
                 *, hosts: int = 100, controls: int = 199) -> Confirmation:
@@ -73,6 +77,8 @@ class Prober:
         if len(pool) < 10:
             raise Unavailable("at least 10 held-out samples of other classes")
         chosen = np.sort(rng.choice(pool, min(hosts, len(pool)), replace=False))
+        if len(members) > self._most_members:
+            members = np.sort(rng.choice(members, self._most_members, replace=False))
         inputs = view.dataset.inputs
         planted, before_all, after_all = [], [], []
         trials = [view.modality.control(trigger, inputs, rng) for _ in range(controls)]
@@ -84,15 +90,15 @@ class Prober:
                 continue
             probe = self._probe(half, members, target)
             host = inputs.take(mine)
-            before = probe.decision_function(view.modality.features(host))  # type: ignore[attr-defined]
-            after = probe.decision_function(view.modality.features(trigger.apply(host, rng)))  # type: ignore[attr-defined]
+            before = probe.decision_function(view.modality.features(host))
+            after = probe.decision_function(view.modality.features(trigger.apply(host, rng)))
             planted.append(after - before)
             before_all.append(before)
             after_all.append(after)
             few = host.take(np.arange(min(len(mine), 25)))
             base = before[:len(few)]
             for j, trial in enumerate(trials):
-                scored = probe.decision_function(view.modality.features(trial.apply(few, rng)))  # type: ignore[attr-defined]
+                scored = probe.decision_function(view.modality.features(trial.apply(few, rng)))
                 control_gain[j] += float((scored - base).sum())
                 control_flip[j] += float(((scored > 0) & (base <= 0)).sum())
         gains = np.concatenate(planted)
