@@ -31,10 +31,10 @@ MOST = {"image": 2500, "text": 3000, "tabular": 6000}
 EACH = 12
 
 
-def kinds(each: int = EACH) -> list[tuple[str, int]]:
-    """What is made of every set: itself, then halves, bootstraps and imbalanced subsets by turns."""
+def kinds(each: int = EACH, first: int = 0) -> list[tuple[str, int]]:
+    """What is made of every set: halves, bootstraps and imbalanced subsets by turns, numbered from `first`; then itself."""
     turn = ("half", "bootstrap", "imbalanced")
-    return [(turn[i % 3], i // 3) for i in range(each)] + [("whole", 0)]
+    return [(turn[i % 3], first + i // 3) for i in range(each)] + ([("whole", 0)] if first == 0 else [])
 
 
 def subset(name: str, kind: str, number: int) -> Dataset:
@@ -97,17 +97,17 @@ def one(name: str, kind: str, number: int, workers: int = 1) -> dict[str, Any]:
             "seconds": time.perf_counter() - start}
 
 
-def jobs(names: list[str], each: int, ledger: Ledger) -> list[tuple[str, str, int]]:
+def jobs(names: list[str], each: int, ledger: Ledger, first: int = 0) -> list[tuple[str, str, int]]:
     """What is missing, number by number over all sets, so that a budget cuts all sets alike."""
     version = version_of_scan()
-    return [(name, kind, number) for kind, number in kinds(each) for name in names
+    return [(name, kind, number) for kind, number in kinds(each, first) for name in names
             if not ledger.has(version, set=name, kind=kind, number=number)]
 
 
-def execute(names: list[str], each: int, ledger: Ledger, processes: int, seconds: float) -> None:
+def execute(names: list[str], each: int, ledger: Ledger, processes: int, seconds: float, first: int = 0) -> None:
     """Run what is missing and keep each row as soon as it is there."""
     began, version = time.perf_counter(), version_of_scan()
-    todo = jobs(names, each, ledger)
+    todo = jobs(names, each, ledger, first)
     print(f"{len(todo)} clean sets to scan")
     if processes > 1:
         one_core_each()
@@ -130,12 +130,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", default="*", help="pattern of set names")
     parser.add_argument("--each", type=int, default=EACH, help="subsets of each set, beside the set itself")
+    parser.add_argument("--first", type=int, default=0, help="number of the first subset; develop on 100 and above, report 0")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=math.inf, help="start nothing after so many minutes")
     parser.add_argument("--out", default=str(RESULTS / "false_alarms.json"))
     given = parser.parse_args()
     ledger = Ledger(Path(given.out), KEYS)
-    execute([s for s in sets() if fnmatch.fnmatch(s, given.sets)], given.each, ledger, given.processes, given.minutes * 60)
+    execute([s for s in sets() if fnmatch.fnmatch(s, given.sets)], given.each, ledger, given.processes, given.minutes * 60,
+            given.first)
     rows = [r for r in ledger.rows if r["version"] == version_of_scan()]
     print(f"{sum(r['alarm'] for r in rows)} alarms in {len(rows)} clean sets")
 
