@@ -21,6 +21,7 @@ import numpy as np
 from bezoar.core.ability import Info, Renderer
 from bezoar.core.errors import LimitExceeded, UnreadableInput
 from bezoar.core.escape import line
+from bezoar.core.finding import Finding
 from bezoar.core.report import SCHEMA, Report
 from bezoar.core.taxonomy import THREATS
 
@@ -135,6 +136,16 @@ def _unpacked(value: Any) -> int:
     return total
 
 
+def _drawn(finding: Finding, again: str) -> None:
+    """A trigger whose fields are of the wrong kind shows itself when it is asked to describe itself."""
+    if finding.trigger is not None:
+        try:
+            finding.trigger.describe()
+            finding.trigger.title()
+        except Exception as error:
+            raise UnreadableInput(f"the trigger of {finding.id} is damaged: {line(error, 120)}", advice=again) from error
+
+
 def _brief(raw: dict[str, Any]) -> dict[str, Any]:
     """`raw` with long lists of texts cut to their first items, for the schema, which is slow per item.
 
@@ -188,6 +199,9 @@ def load(data: bytes, most_bytes: int = MOST_BYTES) -> Report:
                                       advice="update bezoar, or scan again")
             for key in ("p_value", "suspicion"):
                 finding[key] = math.nan if finding[key] is None else finding[key]
-        return Report.from_dict(raw)
+        report = Report.from_dict(raw)
+        for f in report.findings:
+            _drawn(f, again)
+        return report
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError, ArithmeticError, zlib.error) as error:
         raise UnreadableInput(f"the report cannot be read: {line(error, 160)}", advice=again) from error

@@ -32,7 +32,8 @@ def half_blocks(pixels: np.ndarray, most: int = 24) -> list[list[tuple[tuple[int
     >>> half_blocks(np.zeros((2, 1, 3), np.uint8))[0][0]
     ((0, 0, 0), (0, 0, 0))
     """
-    small = np.asarray(pixels)[..., :3].astype(np.float32)
+    skip = max(1, max(np.shape(pixels)[:2]) // (16 * most))
+    small = np.asarray(pixels)[::skip, ::skip, :3].astype(np.float32)
     step = max(1, -(-max(small.shape[:2]) // most))
     h, w = -(-small.shape[0] // step), -(-small.shape[1] // step)
     blocks = np.pad(small, ((0, h * step - small.shape[0]), (0, w * step - small.shape[1]), (0, 0)), mode="edge")
@@ -41,7 +42,7 @@ def half_blocks(pixels: np.ndarray, most: int = 24) -> list[list[tuple[tuple[int
     small = small.repeat(grow, axis=0).repeat(grow, axis=1)
     if len(small) % 2:
         small = np.concatenate([small, small[-1:]])
-    cells = np.rint(small).astype(int)
+    cells = np.clip(np.nan_to_num(np.rint(small)), 0, 255).astype(int)
     return [[(tuple(a), tuple(b)) for a, b in zip(top.tolist(), low.tolist(), strict=True)]
             for top, low in zip(cells[::2], cells[1::2], strict=True)]
 
@@ -153,7 +154,7 @@ class Terminal(Renderer):
             shown += 1
             seen = f.trigger.describe()
             self._hang(console, f"Trigger {number}", line(f.trigger.title(), 200))
-            if isinstance(seen, Picture) and self.colour and seen.pixels.ndim == 3 and seen.pixels.size:
+            if isinstance(seen, Picture) and self.colour and np.shape(seen.pixels)[2:] in ((3,), (4,)) and seen.pixels.size:
                 for row in half_blocks(seen.pixels):
                     drawn = Text(" " * 14)
                     for top, low in row:
