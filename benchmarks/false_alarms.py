@@ -104,8 +104,8 @@ def jobs(names: list[str], each: int, ledger: Ledger, first: int = 0) -> list[tu
             if not ledger.has(version, set=name, kind=kind, number=number)]
 
 
-def execute(names: list[str], each: int, ledger: Ledger, processes: int, seconds: float, first: int = 0) -> None:
-    """Run what is missing and keep each row as soon as it is there."""
+def execute(names: list[str], each: int, ledger: Ledger, processes: int, seconds: float, first: int = 0) -> str:
+    """Run what is missing and keep each row as soon as it is there; returns the version of the code that ran."""
     began, version = time.perf_counter(), version_of_scan()
     todo = jobs(names, each, ledger, first)
     print(f"{len(todo)} clean sets to scan")
@@ -124,6 +124,7 @@ def execute(names: list[str], each: int, ledger: Ledger, processes: int, seconds
                 ledger.add({**row, "version": version})
                 print(f"[{time.perf_counter() - began:6.0f} s] {row['set']} {row['kind']} {row['number']} ({row['rows']} rows): "
                       f"{row['verdict']} {row['seconds']:.1f} s {row['why']}", flush=True)
+    return version
 
 
 def main() -> None:
@@ -136,9 +137,9 @@ def main() -> None:
     parser.add_argument("--out", default=str(RESULTS / "false_alarms.json"))
     given = parser.parse_args()
     ledger = Ledger(Path(given.out), KEYS)
-    execute([s for s in sets() if fnmatch.fnmatch(s, given.sets)], given.each, ledger, given.processes, given.minutes * 60,
+    version = execute([s for s in sets() if fnmatch.fnmatch(s, given.sets)], given.each, ledger, given.processes, given.minutes * 60,
             given.first)
-    rows = [r for r in ledger.rows if r["version"] == version_of_scan()]
+    rows = [r for r in ledger.rows if r["version"] == version]
     print(f"{sum(r['alarm'] for r in rows)} alarms in {len(rows)} clean sets")
 
 
