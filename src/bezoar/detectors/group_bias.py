@@ -25,7 +25,7 @@ class GroupBias(Detector):
 
     info = Info(name="group-bias", summary="outcomes bent for or against one source, period or contributor",
                 threats=("bias",), modalities=("any",), needs=("labels", "group column"),
-                cost="seconds after the content model", reference="doi 10.1002/sim.1970", channel="C8", floor=0.7)
+                cost="seconds after the content model", reference="doi 10.1002/sim.1970", channel="C8")
 
     def __init__(self, *, least: int = 20, alpha: float = 0.01, periods: int = 20, smallest_gap: float = 0.03) -> None:
         self.least = least

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
+CAP = 4.0
+"""Ratio of chi-square to degrees of freedom beyond which a column just does not fit."""
+
 
 class AdditiveModel:
     """Class shares as a sum of one weight per coarse cell (ridge regression on indicators), with columns left out on demand.
@@ -91,11 +94,11 @@ class AdditiveModel:
         told[list(without)] = 0.0
         return float(told.max(initial=0.0))
 
-    def spread(self, rows: np.ndarray, target: int, ignore: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    def spread(self, rows: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
         """How far `rows` differ from rows of other classes, column by column: chi-square and degrees of freedom, each (d,).
 
-        The reference is whatever fits best, the `ignore` worst columns (which may have been written) apart: all rows, the rows of
-        all other classes, or those of one other class. A ratio near 1
+        The reference is whatever fits best: all rows, the rows of all other classes, or those of one other class. Columns that
+        fit nowhere (they may have been written) have one capped vote like all others. A ratio near 1
         means that the rows are a random draw from the reference in that column, as rows are into which somebody wrote something.
         """
         count = np.bincount(self.places[rows].ravel(), minlength=int(self.starts[-1])).astype(np.float64)
@@ -103,8 +106,7 @@ class AdditiveModel:
         mean = len(rows) * chance
         chi = np.add.reduceat((count - mean) ** 2 / (mean + 0.5), self.starts[:-1], axis=1)
         free = np.add.reduceat(mean * (1 - chance) / (mean + 0.5), self.starts[:-1], axis=1)
-        by_column = np.sort(chi / (free + 0.5), axis=1)
-        best = int(np.argmin(by_column[:, :max(by_column.shape[1] - ignore, 1)].mean(axis=1)))
+        best = int(np.argmin(np.minimum(chi / (free + 0.5), CAP).sum(axis=1)))
         return chi[best], free[best]
 
 
