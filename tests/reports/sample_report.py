@@ -44,7 +44,7 @@ PATCH = np.array([[[255, 255, 255], [0, 0, 0], [255, 255, 255]],
 
 
 def _patch_finding(rng: np.random.Generator) -> Finding:
-    members = tuple(f"speed limit 45/vendor-b_{i:05d}.png" for i in sorted(rng.choice(5400, 97, replace=False)))
+    members = tuple(f"speed limit 45/vendor-b_{i:05d}.png" for i in range(14, 14 + 55 * 97, 55))
     trigger = Patch(PATCH, np.ones((3, 3), np.float32), 28 / 32, 28 / 32)
     return Finding(
         ability="shortcuts", subject="f" * 64, kind="group", members=members, quarantined=members[:96],

@@ -31,7 +31,7 @@ def test_headline_counts_one():
 
 def test_how_sure():
     assert "less than 1 in a million billion" in sure(sample_report())
-    assert sure(quiet_report()) == "Of 100 clean datasets, about one would raise an alarm (alpha 1%)."
+    assert sure(quiet_report()) == "Of 100 clean datasets, at most about one would raise an alarm (alpha 1%)."
     assert sure(dataclasses.replace(quiet_report(), alpha=0.0)) == ""
 
 

@@ -125,7 +125,7 @@ def headline(report: Report) -> str:
 def sure(report: Report) -> str:
     """How sure the verdict is."""
     one_in = round(1 / report.alpha) if report.alpha > 0 else 0
-    base = f"Of {one_in:,} clean datasets, about one would raise an alarm (alpha {percent(report.alpha)})." if one_in else ""
+    base = f"Of {one_in:,} clean datasets, at most about one would raise an alarm (alpha {percent(report.alpha)})." if one_in else ""
     strongest = min((f.p_value for f in report.counted if math.isfinite(f.p_value)), default=math.nan)
     if report.verdict in ("poisoned", "suspicious") and math.isfinite(strongest):
         return f"Clean data would show something like the strongest finding with a chance of {chance(strongest)}. {base}"

@@ -103,12 +103,9 @@ class HtmlReport(Renderer):
         from markupsafe import Markup
 
         samples = [e for e in f.evidence if getattr(e, "sample", "")]
-        figures = [e for e in f.evidence if not getattr(e, "sample", "")][:_MOST_FIGURES]
+        spread, figures = _spread(f)
         most = min(self.members, 24 if number <= 4 else 12 if number <= 12 else 6)
         accepted = f.id in report.accepted
-        told = {e.caption for e in figures if isinstance(e, Bars)}
-        spread = [Bars(tuple(parts), tuple(float(v) for v in parts.values()), caption=f"members by {column}")
-                  for column, parts in f.origin.items() if f"members by {column}" not in told]
         threat = threat_record(f.threat)
         shown = samples[:most]
         table = rows([e for e in shown if isinstance(e, Facts)], tuple(getattr(f.trigger, "columns", ()))) \
@@ -131,6 +128,20 @@ class HtmlReport(Renderer):
             "taxonomy": [(edition, ", ".join(threat[k])) for k, edition in threat["editions"].items()],  # type: ignore[attr-defined, arg-type]
             "figures": [Markup(figure(e, album)) for e in (*spread, *figures)],  # noqa: S704
             **_trigger(f, samples, album)}
+
+
+def _spread(f: Finding) -> tuple[list[Bars], list[Evidence]]:
+    """Where the members come from, a bar chart a column (time in its order), and the other figures of the finding."""
+    figures = [e for e in f.evidence if not getattr(e, "sample", "")]
+    own = {f"members by {column}" for column in f.origin}
+    told = {e.caption for e in figures if isinstance(e, Bars)} & own
+    spread = []
+    for column, parts in f.origin.items():
+        caption = f"members by {column}"
+        if len(parts) > 1 or caption in told or not told:
+            pairs = sorted(parts.items()) if column == "time" else list(parts.items())
+            spread.append(Bars(tuple(k for k, _ in pairs), tuple(float(v) for _, v in pairs), caption=caption))
+    return spread, [e for e in figures if not (isinstance(e, Bars) and e.caption in own)][:_MOST_FIGURES]
 
 
 def _trigger(f: Finding, samples: list[Evidence], album: Album) -> dict[str, Any]:
