@@ -10,6 +10,7 @@ import pytest
 from bezoar.core.ability import Reading
 from bezoar.core.errors import LimitExceeded, UnreadableInput, UsageError
 from bezoar.core.limits import Limits
+from bezoar.intake import parquet_apart
 from bezoar.sources.delimited import Delimited, split_records
 from bezoar.sources.jsonl import JsonLines
 from bezoar.sources.parquet import Parquet
@@ -227,6 +228,21 @@ def test_parquet_types(tmp_path):
     assert data.inputs["cat"].values.tolist() == [0, -1, 1, 0, -1, 1]
     assert np.isnan(data.inputs["i"].values[1])
     assert data.inputs["day"].values[0] == 1704067200
+
+
+def test_a_parquet_file_that_ends_its_reader_does_not_end_the_scan(tmp_path, monkeypatch):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"a": [1, 2], "label": [0, 1]}), tmp_path / "t.parquet")
+    assert len(Parquet().open(tmp_path / "t.parquet", Reading())) == 2
+    monkeypatch.setattr(parquet_apart, "BOOT", "import os; os.abort()")
+    with pytest.raises(UnreadableInput, match="ended the reader"):
+        Parquet().open(tmp_path / "t.parquet", Reading())
+    monkeypatch.setattr(parquet_apart, "BOOT", "import time; time.sleep(60)")
+    monkeypatch.setattr(parquet_apart, "SECONDS", 0.2)
+    with pytest.raises(LimitExceeded, match=r"more than 0\.2 s"):
+        Parquet().open(tmp_path / "t.parquet", Reading())
 
 
 @pytest.mark.parametrize(("body", "count"), [

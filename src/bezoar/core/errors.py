@@ -33,6 +33,7 @@ class BezoarError(Exception):
     exit_code = ExitCode.WRONG_USE
 
     def __init__(self, message: str, *, advice: str = "") -> None:
+        message = " ".join(message.splitlines())
         self.message = message
         self.advice = advice
         super().__init__(f"{message} ({advice})" if advice else message)

@@ -173,7 +173,7 @@ def npz_header_lies(folder: Path) -> Case:
 
 @case
 def npz_negative_shape(folder: Path) -> Case:
-    return Case(_npz(folder, {"x.npy": _npy((-1, 4, 4), body=b"abc")}), UNREADABLE, "claims")
+    return Case(_npz(folder, {"x.npy": _npy((-1, 4, 4), body=b"abc")}), UNREADABLE, "header")
 
 
 @case
@@ -358,6 +358,21 @@ def parquet_cut(folder: Path) -> Case:
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({"a": list(range(1000)), "label": ["x", "y"] * 500}), folder / "whole")
     return Case(_write(folder, "data.parquet", (folder / "whole").read_bytes()[:-200]), UNREADABLE, "Parquet")
+
+
+@case
+def parquet_row_group_without_columns(folder: Path) -> Case:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"a": [1, 2, 3], "b": ["x", "y", "z"]}), folder / "whole", compression="none")
+    raw = bytearray((folder / "whole").read_bytes())
+    size = int.from_bytes(raw[-8:-4], "little")
+    start = len(raw) - 8 - size
+    place = raw.index(b"\x19\x1c\x19\x2c", start)
+    raw[place + 3] = 0x0C
+    return Case(_write(folder, "data.parquet", bytes(raw)), UNREADABLE, "Parquet")
 
 
 @case
