@@ -8,7 +8,19 @@ from sample_report import empty_report, quiet_report, sample_report
 
 from bezoar.core.report import VERDICTS
 from bezoar.core.taxonomy import THREATS
-from bezoar.core.wording import _MATTERS, chance, data_word, headline, matters, next_command, next_commands, percent, sure, sureness, unseen
+from bezoar.core.wording import (
+    _MATTERS,
+    chance,
+    data_word,
+    finding_commands,
+    headline,
+    matters,
+    next_commands,
+    percent,
+    sure,
+    sureness,
+    unseen,
+)
 
 
 def test_every_threat_says_why_it_matters():
@@ -63,7 +75,16 @@ def test_only_plain_paths_stand_in_commands(path):
 def test_there_is_always_a_next_step(verdict):
     report = dataclasses.replace(sample_report(), verdict=verdict)
     assert next_commands(report)
-    assert all(next_command(report, f).startswith("bezoar ") for f in report.findings)
+    assert all(command.startswith("bezoar ") for f in report.findings for _, command in finding_commands(report, f))
+
+
+def test_commands_say_where_the_report_is():
+    report = sample_report()
+    assert next_commands(report, "out/today/")[0][0] == "bezoar clean data/signs-2026 --report out/today/report.json --out cleaned"
+    assert next_commands(report, "a b; rm")[0][0].split()[4] == "OUT/report.json"
+    assert finding_commands(report, report.findings[0])[1][1] == f'bezoar accept report.json {report.findings[0].id} --because "why it is fine"'
+    assert finding_commands(report, report.findings[4]) == [("how this check works", "bezoar explain label-consistency")]
+    assert finding_commands(report, report.findings[5]) == []
 
 
 def test_numbers():

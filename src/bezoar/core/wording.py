@@ -188,33 +188,48 @@ def sureness(finding: Finding) -> str:
     return " ".join(parts)
 
 
-def data_word(report: Report) -> str:
-    """What to write for DATA in a command: the path where it needs no quoting, else the word DATA.
+def typed(path: str, otherwise: str) -> str:
+    """`path` where it needs no quoting in any shell, else `otherwise`: nothing that an attacker named is ever put into a
+    command line that people copy.
 
-    Nothing that an attacker named is ever put into a command line that people copy.
+    >>> typed("data/x.csv", "DATA"), typed("x; rm -rf ~", "DATA"), typed("--out", "DATA")
+    ('data/x.csv', 'DATA', 'DATA')
     """
-    path = str(report.subject.get("path") or "")
-    return path if _PLAIN_NAME.match(path.lstrip("/")) else "DATA"
+    return path if _PLAIN_NAME.match(path.removeprefix("/")) else otherwise
 
 
-def next_commands(report: Report) -> list[tuple[str, str]]:
-    """(command, what it does), most useful first."""
-    data = data_word(report)
+def data_word(report: Report) -> str:
+    """What to write for DATA in a command."""
+    return typed(str(report.subject.get("path") or ""), "DATA")
+
+
+def _report_word(folder: str) -> str:
+    return f"{typed(folder.rstrip('/'), 'OUT')}/report.json" if folder else "report.json"
+
+
+def next_commands(report: Report, folder: str = "") -> list[tuple[str, str]]:
+    """(command, what it does), most useful first; `folder` is where the report was written, seen from where people type."""
+    data, written = data_word(report), _report_word(folder)
     if report.verdict in ("poisoned", "suspicious"):
-        return [(f"bezoar clean {data} --report report.json --out cleaned",
-                 "take the quarantine list out; nothing is deleted, and bezoar restore undoes it"),
+        first = next((f.id for f in report.counted), "ID")
+        return [(f"bezoar clean {data} --report {written} --out cleaned",
+                 "set the quarantine list aside; nothing is deleted, and bezoar restore undoes it"),
                 (f"bezoar scan {data} --effort deep", "look again, harder, before deciding about people or vendors"),
-                (f"bezoar scan {data} --baseline baseline.json", "accept findings that a person has reviewed, by id")]
+                (f'bezoar accept {written} {first} --because "why it is fine"',
+                 "if a person finds a campaign harmless: later scans with --baseline show it and do not count it")]
     if report.verdict == "inconclusive":
-        return [(f"bezoar scan {data} --strict", "stop at the first check that cannot run, and say why"),
-                ("bezoar list --json", "see which checks need which extras")]
-    return [(f"bezoar scan {data} --effort deep", "look for smaller poison"),
+        return [(f"bezoar scan {data} --effort deep", "run again; what is finished is kept, the reasons above say what to change"),
+                ("bezoar list", "which checks there are, what they need and which extras bring them")]
+    return [(f"bezoar scan {data} --effort deep", "look harder"),
             (f"bezoar scan {data} --reference CLEAN",
              "compare with data that you trust; that sees what a single set cannot show")]
 
 
-def next_command(report: Report, finding: Finding) -> str:
-    """The one command to type for one finding."""
+def finding_commands(report: Report, finding: Finding) -> list[tuple[str, str]]:
+    """(when, command) for one finding."""
     if finding.advisory:
-        return f"bezoar explain {finding.ability}"
-    return f"bezoar clean {data_word(report)} --report report.json --out cleaned"
+        return [("how this check works", f"bezoar explain {typed(finding.ability, 'NAME')}")]
+    if finding.id in report.accepted:
+        return []
+    return [("to set the members aside", f"bezoar clean {data_word(report)} --report report.json --out cleaned"),
+            ("if it is harmless", f'bezoar accept report.json {finding.id} --because "why it is fine"')]

@@ -1,8 +1,9 @@
 """The summary that stands in the terminal when a scan is done: verdict, campaigns, triggers, gaps, next commands.
 
 Every foreign text goes through `escape.line`, so that no sample name can move the cursor, change a title or forge a line.
-Colour is off unless asked for; a small trigger picture is drawn in half blocks where there is colour. Lines fit `width`
-(60 to 160 cells). Cost: milliseconds. Needs rich. Members are never listed here: report.json and report.html have them.
+Colour is off unless asked for; a small trigger picture is drawn in half blocks where there is colour. Lines fit `width` (60 to
+160 cells); `folder` is where the other reports were written, for the commands that are suggested. Cost: milliseconds. Needs
+rich. Members are never listed here: report.json and report.html have them.
 """
 
 from __future__ import annotations
@@ -58,9 +59,10 @@ class Terminal(Renderer):
     info = Info(name="terminal", summary="the summary on the screen")
     filename = "summary.txt"
 
-    def __init__(self, *, width: int = 88, colour: bool = False) -> None:
+    def __init__(self, *, width: int = 88, colour: bool = False, folder: str = "") -> None:
         self.width = width
         self.colour = colour
+        self.folder = folder
 
     def render(self, report: Report) -> bytes:
         """UTF-8 text; with `colour` it holds our own colour sequences and no others."""
@@ -190,7 +192,7 @@ class Terminal(Renderer):
 
     def _next(self, console: Any, report: Report) -> None:
         console.print()
-        for k, (command, does) in enumerate(next_commands(report)):
+        for k, (command, does) in enumerate(next_commands(report, self.folder)):
             self._hang(console, "Next" if k == 0 else "", line(command, 300), style="bold cyan")
             self._hang(console, "", does, style="dim")
 

@@ -24,10 +24,10 @@ from bezoar.core.taxonomy import threat_record
 from bezoar.core.wording import (
     applies,
     chance,
+    finding_commands,
     headline,
     many,
     matters,
-    next_command,
     next_commands,
     p_text,
     percent,
@@ -124,7 +124,7 @@ class HtmlReport(Renderer):
             "effect_bars": None if f.effect is None else Markup(bars(Bars(  # noqa: S704
                 ("the trigger", "matched controls"), f.effect, ("the trigger",)), full=1.0)),
             "because": f.because, "matters": matters(f.threat), "sure": sureness(f), "doubt": f.doubt, "advice": f.advice,
-            "command": next_command(report, f), "threat": str(threat["name"]),
+            "commands": finding_commands(report, f), "threat": str(threat["name"]),
             "taxonomy": [(edition, ", ".join(threat[k])) for k, edition in threat["editions"].items()],  # type: ignore[attr-defined, arg-type]
             "figures": [Markup(figure(e, album)) for e in (*spread, *figures)],  # noqa: S704
             **_trigger(f, samples, album)}
