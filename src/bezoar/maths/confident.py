@@ -272,3 +272,37 @@ def _pair_p(s: np.ndarray, y: np.ndarray, counts: np.ndarray, overlap: np.ndarra
     sharp = np.where(seen >= 20, binom.sf(cell - 1, np.maximum(seen, 1), PAIR_SHARE), 1.0)
     total = poisson.sf(counts - 1, 1.5 * overlap + 5)
     return np.asarray(np.minimum(1.0, np.minimum(sharp, total) * 2 * k * (k - 1)))
+
+
+def noise_score(clean: np.ndarray, codes: np.ndarray, rate: float) -> np.ndarray:
+    """(n,) float64: probability of a wrong label at that noise rate, less what it would be on average at that very content.
+
+    Zero on average where the labels follow `clean` (n, K) with `rate` of them replaced at random; positive where more are.
+    """
+    n, k = clean.shape
+    out = np.empty(n)
+    chunk = max(1, int(2e7 // max(k, 1)))
+    for i in range(0, n, chunk):
+        q = (1 - rate) * clean[i:i + chunk] + rate / k
+        replaced = 1 - (1 - rate + rate / k) * clean[i:i + chunk] / q
+        out[i:i + chunk] = replaced[np.arange(len(q)), codes[i:i + chunk]] - (q * replaced).sum(axis=1)
+    return out
+
+
+def local_rate(clean: np.ndarray, codes: np.ndarray, steps: int = 50) -> tuple[float, np.ndarray]:
+    """The share of wrong labels among these rows by EM, and (n,) float64 probability of a wrong label at that share.
+
+    >>> clean = np.tile([0.99, 0.01], (100, 1))
+    >>> round(local_rate(clean, np.repeat([0, 1], [80, 20]))[0], 1)
+    0.2
+    """
+    n, k = clean.shape
+    if n == 0 or k < 2:
+        return 0.0, np.zeros(n)
+    own = clean[np.arange(n), codes].astype(np.float64)
+    rate, wrong = 0.05, np.zeros(n)
+    for _ in range(steps):
+        moved = rate * (1 - own) / (k - 1)
+        wrong = moved / np.maximum((1 - rate) * own + moved, 1e-30)
+        rate = float(np.clip(wrong.mean(), 1e-6, 0.9))
+    return rate, wrong
