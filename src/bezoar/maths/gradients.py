@@ -76,6 +76,13 @@ def cell_means(pictures: np.ndarray, cells: int = 4) -> np.ndarray:
     return out
 
 
+def thumbnails(pictures: np.ndarray, cells: int = 8) -> np.ndarray:
+    """(n, h, w, 3) -> (n, d) float32 unit rows: coarse colours less the picture's mean; a dot product is a correlation."""
+    x = cell_means(pictures, cells)
+    x = (x - x.mean(axis=(1, 2), keepdims=True)).reshape(len(x), -1)
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
+
+
 def principal(x: np.ndarray, k: int) -> np.ndarray:
     """(n, min(k, d)) float32: `x` (n, d) on its leading principal axes, not scaled; axes without any spread are left out.
 

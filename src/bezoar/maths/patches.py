@@ -18,8 +18,12 @@ STAND_OUT = 30.0
 """Grey levels across a sharp side, in the mean over its pixels and channels."""
 STEP = 64.0
 """Width of a hash cell, grey levels."""
+LIGHT = np.array([0.299, 0.587, 0.114], np.float32)
 TOLERANCE = 14.0
 """Root mean square grey levels within which a window matches a template."""
+SHELL = 1.5
+"""Nature fills the space round a template: where so many times the tolerance holds no more than a little more, it is no
+nature. Its windows vary in at least three ways, so that the shell holds SHELL^3 - 1 times what the ball does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +77,15 @@ def features(pictures: np.ndarray, row: np.ndarray, y: np.ndarray, x: np.ndarray
     colour = np.zeros((len(row), 3), np.float32)
     for k in range(SIDE * SIDE):
         pixel = pictures[row, y + k // SIDE, x + k % SIDE].astype(np.float32)
-        light[:, k] = pixel @ np.array([0.299, 0.587, 0.114], np.float32)
+        light[:, k] = pixel @ LIGHT
         colour += pixel
-    colour /= SIDE * SIDE
-    return np.column_stack([light, (colour[:, 0] - colour[:, 2]) / 2, (colour[:, 1] - (colour[:, 0] + colour[:, 2]) / 2) / 2])
+    return np.column_stack([light, _opponents(colour / (SIDE * SIDE))])
+
+
+def _opponents(colour: np.ndarray) -> np.ndarray:
+    """(w, 2) halved red against blue, green against both."""
+    red, green, blue = colour.T
+    return np.column_stack([(red - blue) / 2, (green - (red + blue) / 2) / 2])
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +126,7 @@ def _cells(w: Windows, step: float, tile: int, rng: np.random.Generator) -> tupl
     return code, (y + dy) // tile * columns + (x + dx) // tile, int(((w.shape[0] + dy) // tile + 1) * columns)
 
 
-def _candidates(w: Windows, tile: int, tables: int, least: int, keep: int,
+def _candidates(looks: np.ndarray, w: Windows, tile: int, tables: int, least: int, keep: int,
                 rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
     """(values, y, x, surprise) of crowded cells and how many cells were looked at."""
     parts, looked = [], 0.0
@@ -137,11 +146,14 @@ def _candidates(w: Windows, tile: int, tables: int, least: int, keep: int,
         expected = (total - found) * share[p] / (1 - share[p]) + 0.05
         surprise = found * np.log(found / expected) - (found - expected)
         surprise[found < expected] = 0
-        top = np.argsort(-surprise, kind="stable")[:keep]
+        top = np.argsort(-surprise, kind="stable")[:6 * keep]
         for t in top[surprise[top] > 0]:
             held = order[first[big[t]]:first[big[t]] + found[t]]
+            different = _independent(looks, np.unique(w.row[held]))
+            if different < least:
+                continue
             y, x = np.divmod(w.at[held], w.shape[1])
-            parts.append((np.median(w.values[held], axis=0), np.median(y), np.median(x), surprise[t]))
+            parts.append((np.median(w.values[held], axis=0), np.median(y), np.median(x), surprise[t] * different / found[t]))
     if not parts:
         return np.zeros((0, FEATURES), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), looked
     values, y, x, s = (np.array([part[k] for part in parts]) for k in range(4))
@@ -158,45 +170,75 @@ def _candidates(w: Windows, tile: int, tables: int, least: int, keep: int,
     return values[at].astype(np.float32), np.floor(y[at]).astype(np.int64), np.floor(x[at]).astype(np.int64), s[at], looked
 
 
-def crowded(pictures: np.ndarray, w: Windows, *, tables: int = 3, least: int = 4, keep: int = 150, seed: int = 0) -> Crowds:
+def crowded(pictures: np.ndarray, looks: np.ndarray, w: Windows, *, tables: int = 3, least: int = 4, keep: int = 150, seed: int = 0) -> Crowds:
     """Templates that repeat at one place (or within a pixel of it) and not beside it or elsewhere.
 
-    The null of a template is its own number of matches in the ring two or three pixels off and over all other places: what
-    belongs to nature moves about. Fails for marks that nature puts at one exact place too (a printed frame).
+    `looks` (n, d) are unit rows that say what a picture shows as a whole: pictures that look alike (frames of one film)
+    count once. The null of a template is its own number of matches in the ring two or three pixels off and over all other places: what
+    belongs to nature moves about; and the matches that are almost as near, because what belongs to nature varies. Fails for marks that nature puts at one exact place too (a printed frame).
     """
     rng = np.random.default_rng(seed)
-    found = [(_candidates(w, tile, tables, least, keep, rng), reach) for tile, reach in ((1, 0), (4, 1))] if len(w.row) else []
+    found = [(_candidates(looks, w, tile, tables, least, keep, rng), reach) for tile, reach in ((1, 0), (4, 1))] if len(w.row) else []
     values = np.concatenate([f[0] for f, _ in found]) if found else np.zeros((0, FEATURES), np.float32)
     y = np.concatenate([f[1] for f, _ in found]) if found else np.zeros(0, np.int64)
     x = np.concatenate([f[2] for f, _ in found]) if found else np.zeros(0, np.int64)
     reach = np.concatenate([np.full(len(f[1]), r) for f, r in found]) if found else np.zeros(0, np.int64)
     looked = float(sum(f[4] for f, _ in found))
-    which, template = matches(w, values)
+    which, template, apart = matches(w, values, TOLERANCE * SHELL)
     height, width = w.shape
     n_places = max(height * width, 1)
-    count = np.bincount(template * n_places + w.at[which], minlength=len(values) * n_places).reshape(len(values), height, width)
+    near = apart < TOLERANCE
+    count = np.bincount((template * n_places + w.at[which])[near], minlength=len(values) * n_places).reshape(len(values), height, width)
     wy, wx = np.divmod(w.at[which].astype(np.int64), max(width, 1))
-    rows, of, log_p, mean = [], [], np.zeros(len(values)), np.zeros(len(values))
+    rows, of, log_p, mean = [], [], [], []
+    kept: list[int] = []
     order = np.argsort(template, kind="stable")
     start = np.searchsorted(template[order], np.arange(len(values) + 1))
-    grid = np.mgrid[:height, :width]
     for t in range(len(values)):
         if reach[t]:
             y[t], x[t] = _settled(count[t], y[t], x[t])
-        far = np.maximum(np.abs(grid[0] - y[t]), np.abs(grid[1] - x[t]))
-        ring = count[t][(far > reach[t]) & (far <= reach[t] + 2)]
-        rest = count[t][far > reach[t]]
-        cells = int((far <= reach[t]).sum())
-        mean[t] = cells * max(rest.mean() if rest.size else 0, ring.mean(), 0.5 * ring.max() if ring.size else 0) + 0.3
+        nature = _natural(count[t], int(y[t]), int(x[t]), int(reach[t]))
         mine = order[start[t]:start[t + 1]]
         mine = mine[np.maximum(np.abs(wy[mine] - y[t]), np.abs(wx[mine] - x[t])) <= reach[t]]
-        sharp = np.unique(w.row[which[mine]])
-        held = _blunt(pictures, values[t], y[t], x[t], int(reach[t]), sharp)
-        log_p[t] = poisson_tail(len(sharp), mean[t])
-        rows.append(held)
-        of.append(np.full(len(held), t))
+        sharp = np.unique(w.row[which[mine[near[mine]]]])
+        shell = len(np.setdiff1d(w.row[which[mine]], sharp))
+        nature = max(nature, shell / (SHELL**3 - 1))
+        if len(sharp) < max(least, 2 * nature):
+            continue
+        different = _independent(looks, sharp)
+        if different < max(least, 2 * nature):
+            continue
+        rows.append(_blunt(pictures, values[t], y[t], x[t], int(reach[t]), sharp))
+        of.append(np.full(len(rows[-1]), len(kept)))
+        log_p.append(spread_tail(np.floor(different + 0.5), nature))
+        mean.append(nature)
+        kept.append(t)
     empty = [np.zeros(0, np.int64)]
-    return Crowds(values, y, x, reach, np.concatenate(rows or empty), np.concatenate(of or empty), log_p, mean, looked)
+    return Crowds(values[kept], y[kept], x[kept], reach[kept], np.concatenate(rows or empty), np.concatenate(of or empty),
+                  np.array(log_p), np.array(mean), looked)
+
+
+def _natural(count: np.ndarray, y: int, x: int, reach: int) -> float:
+    """Matches that nature would give at a place: as many per cell as the rich cells of the ring beyond `reach`, or the mean of
+    all others. Cells on the border are compared with cells on the border."""
+    height, width = count.shape
+    row, column = np.arange(height)[:, None], np.arange(width)[None, :]
+    far = np.maximum(np.abs(row - y), np.abs(column - x))
+    edge = np.zeros((height, width), bool)
+    edge[[0, -1], :] = edge[:, [0, -1]] = True
+    here = far <= reach
+    ring = count[(far > reach) & (far <= reach + 2 + edge[y, x]) & (edge | ~edge[here].all())]
+    rest = count[~here & (far > reach) & (edge | ~edge[here].all())]
+    beside = 0.0 if not ring.size else 1.5 * float(ring.mean()) if reach else float(np.quantile(ring, 0.9))
+    return max(beside, float(rest.mean()) if rest.size else 0.0) * float(here.sum()) + 0.3
+
+
+def _independent(looks: np.ndarray, rows: np.ndarray, alike: float = 0.85) -> float:
+    """How many different pictures `rows` hold: k^2 over the sum of pairs whose `looks` (n, d) unit rows agree."""
+    if len(rows) > 500:
+        rows = rows[np.linspace(0, len(rows) - 1, 500).astype(np.int64)]
+    some = looks[rows]
+    return len(rows) ** 2 / float((some @ some.T > alike).sum()) if len(rows) else 0.0
 
 
 def _settled(count: np.ndarray, y: int, x: int) -> tuple[int, int]:
@@ -213,25 +255,26 @@ def _blunt(pictures: np.ndarray, value: np.ndarray, y: int, x: int, reach: int, 
     """`sharp` and the pictures that match although their window is not cut off sharply, where these are few."""
     n, h, w = pictures.shape[:3]
     near = np.full(n, np.inf)
-    everyone = np.arange(n)
     for r in range(max(y - reach, 0), min(y + reach, h - SIDE) + 1):
         for c in range(max(x - reach, 0), min(x + reach, w - SIDE) + 1):
-            one = features(pictures, everyone, np.full(n, r), np.full(n, c))
+            block = pictures[:, r:r + SIDE, c:c + SIDE].astype(np.float32)
+            colour = block.mean(axis=(1, 2))
+            one = np.column_stack([(block @ LIGHT).reshape(n, -1), _opponents(colour)])
             near = np.minimum(near, ((one - value) ** 2).mean(axis=1))
     alike = np.flatnonzero(near < TOLERANCE**2)
     extra = np.setdiff1d(alike, sharp)
     return np.union1d(sharp, extra) if len(extra) <= max(2, 0.25 * len(sharp)) else sharp
 
 
-def poisson_tail(found: float, mean: float) -> float:
-    """log P(Poisson(mean) >= found).
+def spread_tail(found: float, mean: float, shape: float = 4.0) -> float:
+    """log P(X >= found) of a negative binomial with that mean: a Poisson whose own mean varies by 1 / sqrt(shape).
 
-    >>> round(poisson_tail(10, 1.0), 1)
-    -16.0
+    >>> round(spread_tail(10, 1.0), 1)
+    -11.0
     """
-    from scipy.stats import poisson
+    from scipy.stats import nbinom
 
-    return float(max(poisson.logsf(found - 1, mean), -700.0)) if found > 0 else 0.0
+    return float(max(nbinom.logsf(found - 1, shape, shape / (shape + mean)), -700.0)) if found > 0 else 0.0
 
 
 def matching_mean(found: np.ndarray, log_p: np.ndarray) -> np.ndarray:
@@ -250,17 +293,22 @@ def matching_mean(found: np.ndarray, log_p: np.ndarray) -> np.ndarray:
     return high
 
 
-def matches(w: Windows, templates: np.ndarray, tolerance: float = TOLERANCE, chunk: int = 65536) -> tuple[np.ndarray, np.ndarray]:
-    """(pairs) indices of windows and of the templates (c, 11) that they match."""
-    out_w, out_t = [], []
+def matches(w: Windows, templates: np.ndarray, tolerance: float = TOLERANCE,
+            chunk: int = 65536) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(pairs) windows, the templates (c, 11) that they match, and the root mean square distance in grey levels."""
+    out_w, out_t, out_far = [], [], []
     square = (templates**2).sum(axis=1)
     limit = tolerance**2 * FEATURES
     for i in range(0, len(w.row), chunk):
         x = w.values[i:i + chunk]
-        far = (x**2).sum(axis=1)[:, None] + square - 2 * (x @ templates.T)
-        a, b = np.nonzero(far < limit)
+        far = x @ (-2 * templates.T)
+        far += (x**2).sum(axis=1)[:, None]
+        far += square
+        flat = np.flatnonzero(far < limit)
+        a, b = np.divmod(flat, max(len(templates), 1))
         out_w.append(a + i)
         out_t.append(b)
+        out_far.append(np.sqrt(np.maximum(far.ravel()[flat], 0) / FEATURES))
     if not out_w:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    return np.concatenate(out_w), np.concatenate(out_t)
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
+    return np.concatenate(out_w), np.concatenate(out_t), np.concatenate(out_far)

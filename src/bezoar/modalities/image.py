@@ -97,7 +97,7 @@ class Image(Modality):
 
         assert isinstance(inputs, Images)
         x = canonical(inputs)
-        found = patches.crowded(x, patches.standing_out(x))
+        found = patches.crowded(x, gradients.thumbnails(x), patches.standing_out(x))
         held = np.bincount(found.of, minlength=len(found.y)).astype(np.float64)
         log_p = np.minimum(found.log_p + np.log(max(found.looked / max(len(found.y), 1), 1.0)), 0.0)
         matrix = csc_array((np.ones(len(found.row), np.uint8), (found.row, found.of)), shape=(len(x), len(found.y)))
