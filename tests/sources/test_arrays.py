@@ -94,7 +94,7 @@ def test_pandas():
     assert {k: c.kind for k, c in data.inputs.columns.items()} == {"age": "number", "job": "category", "day": "time", "mixed": "category"}
     assert data.labels.classes == ("n", "y")
     assert np.isnan(data.inputs["age"].values[2])
-    assert "column 'mixed' mixes types" in " ".join(data.notes)
+    assert [n for n in data.notes if "mixes" in n] == ["column 'mixed' mixes types; it is read as text"]
     assert from_python(frame(), "job").labels.classes == ("a", "b")
     assert from_python(frame().drop(columns="label"), pd.Series([1, 0, 1, 1])).labels.codes.tolist() == [1, 0, 1, 1]
     assert from_python(frame(), reading=Reading(label="day", modality="tabular")).labels.classes == ("2024-01-01T00:00:00",)

@@ -85,7 +85,8 @@ def _plain(title: str, column: Any, limits: Limits, name: str, guess: bool) -> P
         kind = column.type
     if _stringy(kind):
         try:
-            column = column.cast(pa.large_string()).dictionary_encode()
+            whole = column.cast(pa.large_string()).combine_chunks()
+            column = pa.chunked_array([whole] if isinstance(whole, pa.Array) else whole.chunks, pa.large_string()).dictionary_encode()
         except pa.ArrowInvalid as error:
             raise UnreadableInput(f"{name}: column {title!r} cannot be read: {error}", advice="write it again as UTF-8") from error
         return _coded(title, column, limits, name, guess)

@@ -116,7 +116,8 @@ def _from_pandas(frame: Any, limits: Limits, name: str) -> tuple[dict[str, Plain
         title = str(key) if str(key) not in out else f"{key}.{j}"
         series = frame.iloc[:, j]
         try:
-            column = pa.chunked_array([pa.array(series, from_pandas=True)]) if len(series) else pa.chunked_array([], pa.null())
+            array = pa.array(series, from_pandas=True)
+            column = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
         except (pa.ArrowInvalid, pa.ArrowTypeError):
             values = [None if v is None or v != v else str(v) for v in series.tolist()]
             column = pa.chunked_array([pa.array(values, pa.large_string())])
