@@ -39,7 +39,7 @@ class BadNets(Attack):
 
     Raises UsageError for a patch larger than the smallest picture, an unknown pattern, place, mapping or target.
 
-    >>> data = Dataset.from_arrays(np.zeros((50, 8, 8, 3), np.uint8), [0, 1] * 25)
+    >>> data = Dataset.from_arrays(np.zeros((50, 16, 16, 3), np.uint8), [0, 1] * 25)
     >>> done = BadNets(rate=0.1, target="1")(data, np.random.default_rng(0))
     >>> int(done.truth.sum()), done.trigger.title()
     (5, 'a 3x3 patch at the lower right')
