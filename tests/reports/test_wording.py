@@ -57,6 +57,7 @@ def test_sureness_of_each_kind():
     assert "flips 91%, matched controls flip 1.4%" in sureness(patch)
     assert "whitened-spectrum, label-consistency" in sureness(patch)
     assert "did not confirm it (12% flipped, 10% by matched controls)" in sureness(table)
+    assert "hardly any flips outright (0%, controls 0%)" in sureness(dataclasses.replace(patch, effect=(0.0, 0.0)))
     assert "not put to the test" in sureness(flips)
     assert sureness(dataclasses.replace(patch, p_value=math.nan)).startswith("Chance alone would do this with a probability of not known")
 

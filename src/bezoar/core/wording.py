@@ -167,6 +167,11 @@ def unseen(report: Report) -> str:
     return " ".join(parts)
 
 
+def flips_some(finding: Finding) -> bool:
+    """Whether the transplant changed answers, and not only confidence."""
+    return finding.effect is not None and finding.effect[0] >= 0.005
+
+
 def sureness(finding: Finding) -> str:
     """How sure one finding is: chance, lower bound, what the transplant showed, who agrees."""
     parts = [f"Chance alone would do this with a probability of {chance(finding.p_value)} ({p_text(finding.p_value)}, "
@@ -175,7 +180,10 @@ def sureness(finding: Finding) -> str:
         parts.append(f"At least {finding.at_least:,} of the {len(finding.members):,} members cannot be explained by chance "
                      "or nature.")
     flips, controls = (percent(e) for e in finding.effect or (math.nan, math.nan))
-    if finding.confirmed is True:
+    if finding.confirmed is True and finding.effect and not flips_some(finding):
+        parts.append("Confirmed by transplant: put on held-out samples it pulls them towards the target more than matched controls do, "
+                     f"though hardly any flips outright ({flips}, controls {controls}).")
+    elif finding.confirmed is True:
         shown = f": put on held-out samples it flips {flips}, matched controls flip {controls}" if finding.effect else ""
         parts.append(f"Confirmed by transplant{shown}.")
     elif finding.confirmed is False:

@@ -18,7 +18,7 @@ from bezoar.core.escape import line
 from bezoar.core.evidence import Excerpt, Facts, Picture
 from bezoar.core.finding import Finding
 from bezoar.core.report import Report
-from bezoar.core.wording import applies, headline, many, next_commands, p_text, percent, sure, unseen
+from bezoar.core.wording import applies, flips_some, headline, many, next_commands, p_text, percent, sure, unseen
 
 _MARK = {"poisoned": ("POISONED", "bold white on red"), "suspicious": ("SUSPICIOUS", "bold black on yellow"),
          "no evidence": ("NO EVIDENCE", "bold white on blue"), "inconclusive": ("INCONCLUSIVE", "bold white on magenta")}
@@ -200,5 +200,5 @@ class Terminal(Renderer):
 def _transplant(f: Finding) -> str:
     if f.confirmed is None:
         return "not tested"
-    shares = f"{percent(f.effect[0])} vs {percent(f.effect[1])}" if f.effect else ""
-    return ("confirmed " if f.confirmed else "not confirmed ") + shares
+    shares = f"{percent(f.effect[0])} vs {percent(f.effect[1])}" if f.effect and flips_some(f) else ""
+    return (("confirmed " if f.confirmed else "not confirmed ") + shares).rstrip()

@@ -25,6 +25,7 @@ from bezoar.core.wording import (
     applies,
     chance,
     finding_commands,
+    flips_some,
     headline,
     many,
     matters,
@@ -120,8 +121,7 @@ class HtmlReport(Renderer):
             "kind": shown[0].kind if shown else "none", "count": len(f.members), "more": len(f.members) - len(shown),
             "ids": f.members[:12] if not shown else (), "target": f.target, "at_least": f.at_least, "quarantined": len(f.quarantined),
             "chance": chance(f.p_value), "p": p_text(f.p_value), "channel": f.ability,
-            "effect": None if f.effect is None else (percent(f.effect[0]), percent(f.effect[1])),
-            "effect_bars": None if f.effect is None else Markup(bars(Bars(  # noqa: S704
+            "effect_bars": None if f.effect is None or not flips_some(f) else Markup(bars(Bars(  # noqa: S704
                 ("the trigger", "matched controls"), f.effect, ("the trigger",)), full=1.0)),
             "because": f.because, "matters": matters(f.threat), "sure": sureness(f), "doubt": f.doubt, "advice": f.advice,
             "commands": finding_commands(report, f), "threat": str(threat["name"]),
@@ -186,4 +186,4 @@ def _tiles(report: Report, ran: int) -> list[tuple[str, str, str]]:
 def _outcomes(report: Report) -> list[tuple[str, str, str, str]]:
     order = {"failed": 0, "skipped": 1, "found": 2, "nothing": 3}
     lines = sorted(report.outcomes, key=lambda o: order.get(o.status, 4) if applies(o) else 5)
-    return [(o.ability, o.status, o.reason, f"{o.seconds:.1f} s" if o.seconds else "") for o in lines]
+    return [(o.ability, o.status, o.reason, f"{o.seconds:.1f} s" if o.seconds >= 0.05 else "") for o in lines]
