@@ -21,6 +21,8 @@ from bezoar.core.errors import Unavailable
 from bezoar.core.view import View
 from bezoar.maths import association as ma
 from bezoar.maths.conformal import suspicion_within
+from bezoar.maths.conjunctions import frequent_pairs, holders_of_both, pairs_looked_at
+from bezoar.maths.crossfit import softmax
 from bezoar.maths.leaveout import LinearFolds, linear_folds
 
 TESTS = 3
@@ -28,6 +30,10 @@ AUDITS = 200
 """Leading candidates of a test that are looked at row by row."""
 LEAVE_OUT_CLASSES = 100
 """Above this many classes the content model is used as it is."""
+HELD_BY_ALL = 0.8
+"""Share of the holders from which on a word belongs to what they share."""
+COMMON_WORD = 0.2
+"""Words that more of the samples hold are not paired."""
 CHUNK = 500_000
 """Entries of the atom matrix that are held at once with their probabilities."""
 
@@ -82,13 +88,17 @@ class Association(Detector):
             if atoms.seen is None:
                 tests.append(self._against(work, work.flat, "unconditional"))
             tests.append(self._against(work, work.content, "conditional"))
-        for found in tests:
+        looks = [(work, found) for found in tests]
+        if work.known and isinstance(work.content, _SeeingChance):
+            pairs = work.pairs(self.keep)
+            looks.append((pairs, self._against(pairs, pairs.content, "conditional")))
+        for of, found in looks:
             if len(found.atom) == 0:
                 continue
-            lead = self._lead(found, work)
-            p = self._p(found, lead, work)
-            self._mark(raw, found, work)
-            groups += self._groups(found, p, lead, work)
+            lead = self._lead(found, of)
+            p = self._p(found, lead, of)
+            self._mark(raw, found, of)
+            groups += self._groups(found, p, lead, of)
         return Scores(suspicion_within(raw, codes), tuple(_without_repeats(groups)))
 
     def _label_free(self, work: _Work) -> _Candidates:
@@ -203,6 +213,7 @@ class _Work:
 
     def __init__(self, view: View, atoms: Atoms, codes: np.ndarray, classes: tuple[str, ...], least: int) -> None:
         self.view, self.atoms, self.labels, self.classes, self.least = view, atoms, codes, classes, least
+        self.looked = 0.0
         self.rows = atoms.matrix.tocsc()
         groups = np.arange(len(codes)) if atoms.seen is not None else view.clusters()
         self.units, self.unit, self.codes = ma.collapse(atoms.matrix, codes, groups)
@@ -219,8 +230,37 @@ class _Work:
         family = self.atoms.family[atom]
         if not by_class:
             return np.log(np.maximum(self.atoms.searched, 1.0))[family]
-        able = np.bincount(self.atoms.family[self.held >= self.least], minlength=len(self.atoms.families))
+        able = np.bincount(self.atoms.family[self.held >= self.least], minlength=len(self.atoms.families)).astype(np.float64)
+        if self.looked:
+            able[:] = self.looked
         return np.log(np.maximum(able, 1.0) * len(self.classes))[family]
+
+    def pairs(self, most: int) -> _Work:
+        """The same with pairs of single words as atoms: those frequent among rows whose label their content doubts."""
+        atoms, content = self.atoms, self.content
+        assert isinstance(content, _SeeingChance)
+        seen = content.seen
+        held = self.held
+        word = np.flatnonzero((atoms.family == 0) & (held >= self.least) & (held <= COMMON_WORD * len(self.labels)))
+        x = self.rows[:, word]
+        own = softmax(content.model.logits)[np.arange(len(self.labels)), np.maximum(self.labels, 0)]
+        doubt = (self.labels >= 0) & (own < 0.5)
+        per_class = [frequent_pairs(x, np.flatnonzero(doubt & (self.labels == k)), least=self.least, most=most)
+                     for k in range(len(self.classes))]
+        a, b = (np.concatenate([pair[i] for pair in per_class]) for i in (0, 1))
+        once = np.unique(a * len(word) + b, return_index=True)[1]
+        a, b = a[once], b[once]
+        names = [atoms.name(int(j)) for j in word]
+
+        def name(j: int) -> str:
+            return f"{names[a[j]]} together with {names[b[j]]}"
+
+        both = Atoms(holders_of_both(x, a, b), ("pair",), np.zeros(len(a), np.int16), np.full(len(a), np.nan),
+                     np.array([pairs_looked_at(x, self.least)]), name, np.concatenate([seen[word[a]], seen[word[b]]], axis=1))
+        out = _Work(self.view, both, self.labels, self.classes, self.least)
+        out.looked = float(both.searched[0])
+        out.__dict__["content"] = _SeeingChance(out, content.model)
+        return out
 
     @cached_property
     def flat(self) -> _Chance:
@@ -300,8 +340,7 @@ class _SeeingChance(_Chance):
 
     def audit(self, c: _Candidates, core: np.ndarray, t: int, care: int) -> tuple[np.ndarray, np.ndarray]:
         held = self.work.holders(int(c.atom[t]))
-        hidden = np.unique(self.seen[c.atom[core]])
-        hidden = hidden[hidden >= 0]
+        hidden = self._hidden(held, c.atom[t], c.atom[core])
         own = self.work.labels[held] == c.target[t]
         if care:
             group = ma.distinct(self.model.x[held], hidden)
@@ -312,6 +351,14 @@ class _SeeingChance(_Chance):
         else:
             p = self.model.without(held, np.tile(hidden, (len(held), 1)))
         return own, self.work._tempered(p)[:, c.target[t]].astype(np.float64)
+
+    def _hidden(self, held: np.ndarray, atom: int, core: np.ndarray) -> np.ndarray:
+        """Content columns of the atom, and those of its core that nearly all of its holders hold."""
+        share = np.bincount(self.model.x[held].indices, minlength=self.model.x.shape[1]) / max(len(held), 1)
+        also = np.unique(self.seen[core])
+        also = also[also >= 0]
+        hidden = np.union1d(self.seen[atom], also[share[also] >= HELD_BY_ALL])
+        return hidden[hidden >= 0]
 
 
 def _mean_by(values: np.ndarray, unit: np.ndarray, n_units: int) -> np.ndarray:
