@@ -3,18 +3,20 @@
     python scripts/screenshot_readme.py                        plant, scan, photograph
     python scripts/screenshot_readme.py --report report.html   photograph a page that is there already
 
-Without --report it poisons real pictures (traffic signs where BEZOAR_DATA has them, else scikit-learn's digits): one vendor
+Without --report it poisons real pictures (CIFAR-10 where BEZOAR_DATA has it, else scikit-learn's digits): one vendor
 of four stamps 1% of the pictures and changes their label. Then it scans them as anybody would and photographs what came out.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,14 +30,16 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
 
 
 def pictures() -> Dataset:
-    """A Dataset of real pictures."""
-    signs = Path(os.environ.get("BEZOAR_DATA", ROOT.parent / "shared" / "data")) / "gtsrb_signs" / "gtsrb32_dev.npz"
-    if signs.is_file():
-        d = np.load(signs, allow_pickle=False)
-        rows = np.sort(np.random.default_rng(100).choice(len(d["x_train"]), 4000, replace=False))
-        names = [str(n) for n in d["class_names"]]
-        place = {int(c): i for i, c in enumerate(d["class_ids"])}
-        return Dataset.from_arrays(d["x_train"][rows], [names[place.get(int(c), int(c))] for c in d["y_train"][rows]], name="traffic-signs")
+    """A Dataset of real pictures: 4,000 of CIFAR-10's where BEZOAR_DATA has them, else scikit-learn's digits."""
+    packed = Path(os.environ.get("BEZOAR_DATA", ROOT.parent / "shared" / "data")) / "cifar10" / "cifar10_dev.zip"
+    if packed.is_file():
+        from PIL import Image
+
+        with zipfile.ZipFile(packed) as archive:
+            names = sorted(n for n in archive.namelist() if n.startswith("train/") and n.endswith(".jpg"))
+            names = [names[i] for i in np.sort(np.random.default_rng(100).choice(len(names), 4000, replace=False))]
+            pixels = np.stack([np.asarray(Image.open(io.BytesIO(archive.read(n))).convert("RGB")) for n in names])
+        return Dataset.from_arrays(pixels, [n.split("/")[1] for n in names], ids=[n.removeprefix("train/") for n in names], name="photos")
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -49,7 +53,7 @@ def make_report(folder: Path, seed: int) -> Path:
     data = pictures()
     rng = np.random.default_rng(seed)
     source = np.array([f"vendor-{'abcd'[i]}" for i in rng.integers(0, 4, len(data))], object)
-    poisoned = api.poison(data, "badnets", seed=seed, rate=0.01)
+    poisoned = api.poison(data, "badnets", seed=seed, rate=0.01, pattern="random")
     source[poisoned.truth] = "vendor-b"
     report = api.scan(replace(poisoned.data, origin={"source": source}), out=folder)
     if not report.counted:

@@ -176,7 +176,8 @@ def bar(share: float, stressed: bool = False) -> str:
 def place(top: float, left: float, height: float, width: float) -> str:
     """Where a patch sits in its host, all in fractions of the host."""
     top, left, height, width = (min(max(float(v), 0.0), 1.0) if math.isfinite(v) else 0.0 for v in (top, left, height, width))
+    wide, high = max(width * 100, 6), max(height * 100, 6)
     return ('<svg class="place" viewBox="0 0 100 100" role="img" aria-label="where the patch sits in the picture">'
             '<rect class="frame" x="1" y="1" width="98" height="98" rx="3"/>'
-            f'<rect class="spot" x="{left * 100:.1f}" y="{top * 100:.1f}" width="{max(width * 100, 3):.1f}" '
-            f'height="{max(height * 100, 3):.1f}"/></svg>')
+            f'<rect class="spot" x="{min(left * 100, 100 - wide):.1f}" y="{min(top * 100, 100 - high):.1f}" width="{wide:.1f}" '
+            f'height="{high:.1f}"/></svg>')
