@@ -1,8 +1,9 @@
 """Causal confirmation by transplant: does the lifted trigger move samples that never carried it?
 
-A linear probe is fitted on one half of the data (suspects included) and asked about hosts of the other half, and the
-other way round. The trigger is put on the hosts; so are control triggers of the same size that nobody planted. The
-p-value is the exact rank of the trigger's effect among the controls (METHODS: transplant, permutation test).
+Two linear probes are fitted on one half of the data, one with the suspects and one without, and asked about hosts of the other
+half, and the other way round. The trigger is put on the hosts; so are control triggers of the same size that nobody planted.
+The effect of a trigger is how much more it moves the probe that saw the suspects than the one that did not: what the region or
+the words do by nature cancels. The p-value is the exact rank of the trigger's effect among the controls.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bezoar.core.view import View
 
 @dataclass(frozen=True)
 class Confirmation:
-    """`effect` and `control` are mean gains of the target's log-odds; `flipped`, `control_flipped` are shares of hosts."""
+    """`effect` and `control`: mean gains of the target's log-odds that the suspects cause; `flipped`, `control_flipped`: shares of hosts."""
 
     p_value: float
     effect: float
@@ -39,7 +40,6 @@ class Prober:
     def __init__(self, view: View, rng: np.random.Generator, most_rows: int = 20_000, most_members: int = 5_000) -> None:
         self.view = view
         self._labels = view.labels
-        self._rng = rng
         self._most_members = most_members
         self._rows = np.arange(len(view))
         if len(view) > most_rows:
@@ -51,21 +51,24 @@ class Prober:
             return self.view.features()[rows]
         return self.view.modality.features(self.view.dataset.inputs.take(rows))
 
-    def _probe(self, half: int, must: np.ndarray, target: int) -> Any:
-        """Target-against-rest logistic probe on one half; the suspects are always part of what it learns from."""
+    def _probe(self, half: int, target: int, extra: np.ndarray, without: np.ndarray) -> Any:
+        """Target-against-rest logistic probe on one half, with the rows of `extra` always in and those of `without` always out."""
         from sklearn.linear_model import LogisticRegression
 
-        rows = np.union1d(self._rows, must)
+        rows = np.setdiff1d(np.union1d(self._rows, extra), without)
         rows = rows[(self._halves[rows] == half) & (self._labels[rows] >= 0)]
         wanted = (self._labels[rows] == target).astype(int)
         if len(wanted) == 0 or wanted.min() == wanted.max():
             raise Unavailable("both target and other samples in each half")
-        probe = LogisticRegression(C=1.0, max_iter=60, solver="lbfgs", tol=1e-2)
         import warnings
+
+        features = self._features(rows)
+        size = float((features.multiply(features) if hasattr(features, "multiply") else np.square(features)).sum() / len(rows))
+        probe = LogisticRegression(C=max(1.0, 100.0 / max(size, 1e-9)), max_iter=100, solver="lbfgs", tol=1e-3)
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a probe that has not fully converged is still a probe
-            return probe.fit(self._features(rows), wanted)
+            return probe.fit(features, wanted)
 
     def confirm(self, trigger: Trigger, members: np.ndarray, target: int, rng: np.random.Generator,
                 *, hosts: int = 100, controls: int = 199) -> Confirmation:
@@ -76,38 +79,30 @@ class Prober:
         pool = np.flatnonzero(clean & (self._labels != target) & (self._labels >= 0))
         if len(pool) < 10:
             raise Unavailable("at least 10 held-out samples of other classes")
-        chosen = np.sort(rng.choice(pool, min(hosts, len(pool)), replace=False))
         if len(members) > self._most_members:
             members = np.sort(rng.choice(members, self._most_members, replace=False))
-        inputs = view.dataset.inputs
-        planted, before_all, after_all = [], [], []
-        trials = [view.modality.control(trigger, inputs, rng) for _ in range(controls)]
-        control_gain = np.zeros(controls)
-        control_flip = np.zeros(controls)
+        chosen = np.sort(rng.choice(pool, min(hosts, len(pool)), replace=False))
+        trials = [trigger, *(view.modality.control(trigger, view.dataset.inputs, rng) for _ in range(controls))]
+        gain = np.zeros(len(trials))
+        flips = np.zeros(len(trials))
+        open_hosts = 0
         for half in (0, 1):
             mine = chosen[self._halves[chosen] != half]
             if len(mine) == 0:
                 continue
-            probe = self._probe(half, members, target)
-            host = inputs.take(mine)
-            before = probe.decision_function(view.modality.features(host))
-            after = probe.decision_function(view.modality.features(trigger.apply(host, rng)))
-            planted.append(after - before)
-            before_all.append(before)
-            after_all.append(after)
-            few = host.take(np.arange(min(len(mine), 25)))
-            base = before[:len(few)]
+            host = view.dataset.inputs.take(mine)
+            taught = self._probe(half, target, members, np.zeros(0, np.int64))
+            innocent = self._probe(half, target, members[:0], members)
+            plain = view.modality.features(host)
+            before, before_innocent = taught.decision_function(plain), innocent.decision_function(plain)
+            closed = before <= 0
+            open_hosts += int(closed.sum())
             for j, trial in enumerate(trials):
-                scored = probe.decision_function(view.modality.features(trial.apply(few, rng)))
-                control_gain[j] += float((scored - base).sum())
-                control_flip[j] += float(((scored > 0) & (base <= 0)).sum())
-        gains = np.concatenate(planted)
-        before, after = np.concatenate(before_all), np.concatenate(after_all)
-        used = sum(min(int((self._halves[chosen] != h).sum()), 25) for h in (0, 1))
-        control_gain /= max(used, 1)
-        effect = float(gains.mean())
-        p = (1 + int((control_gain >= effect).sum())) / (controls + 1)
-        open_hosts = before <= 0
-        flipped = float((after[open_hosts] > 0).mean()) if open_hosts.any() else 0.0
-        return Confirmation(p, effect, float(control_gain.mean()), flipped,
-                            float(control_flip.mean() / max(used, 1)), len(chosen), controls)
+                features = view.modality.features(trial.apply(host, rng))
+                after = taught.decision_function(features)
+                gain[j] += float((after - before - (innocent.decision_function(features) - before_innocent)).sum())
+                flips[j] += int((after[closed] > 0).sum())
+        gain /= len(chosen)
+        flips /= max(open_hosts, 1)
+        p = (1 + int((gain[1:] >= gain[0]).sum())) / (controls + 1)
+        return Confirmation(p, float(gain[0]), float(gain[1:].mean()), float(flips[0]), float(flips[1:].mean()), len(chosen), controls)
