@@ -173,3 +173,33 @@ def test_large_reports_load_quickly():
 
 def test_from_dict_is_what_load_uses():
     assert isinstance(load(JsonReport().render(sample_report())), Report)
+
+
+def test_older_schemas_are_upgraded_step_by_step(monkeypatch):
+    older = {k: v for k, v in raw("quiet").items() if k not in ("reason", "accepted")}
+    monkeypatch.setitem(module.UPGRADES, "bezoar.report/0", lambda d: {**d, "schema": "bezoar.report/0.5", "reason": "from 0"})
+    monkeypatch.setitem(module.UPGRADES, "bezoar.report/0.5", lambda d: {**d, "schema": "bezoar.report/1", "accepted": []})
+    assert load(data_of({**older, "schema": "bezoar.report/0"})).reason == "from 0"
+    with pytest.raises(UnreadableInput):
+        load(data_of({**older, "schema": "bezoar.report/0.4"}))
+
+
+SAME = """
+import hashlib, sys
+sys.path.insert(0, {folder!r})
+from sample_report import sample_report
+from bezoar import registry
+for name, cls in sorted(registry.shelf("reports").items()):
+    print(name, hashlib.sha256(cls().render(sample_report())).hexdigest())
+"""
+
+
+def test_no_report_depends_on_the_hash_seed():
+    import os
+    import subprocess
+    import sys
+
+    told = {subprocess.run([sys.executable, "-c", SAME.format(folder=str(Path(__file__).parent))], check=True, capture_output=True, text=True,
+                           env={**os.environ, "PYTHONHASHSEED": seed}).stdout for seed in ("0", "1")}
+    assert len(told) == 1
+    assert [x.split()[0] for x in told.pop().splitlines()] == ["csv", "html", "json", "sarif", "scores", "terminal"]

@@ -12,6 +12,7 @@ import json
 import math
 import re
 import zlib
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -31,6 +32,8 @@ MOST_DEPTH = 32
 """Nesting of a report.json that `load` reads."""
 MOST_UNPACKED = 512 << 20
 """Sum of the arrays in a report.json when unpacked, bytes."""
+UPGRADES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""Schema of an older version to the step that makes the next one of it; steps are applied until `SCHEMA` is reached."""
 _BRIEF = 50
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 """Strings (an unclosed one runs to the end, so that the search is linear) and brackets."""
@@ -185,6 +188,9 @@ def load(data: bytes, most_bytes: int = MOST_BYTES) -> Report:
         raw = json.loads(text, parse_float=_number, parse_int=_integer, parse_constant=_constant, object_pairs_hook=_once)
         if not isinstance(raw, dict):
             raise UnreadableInput(f"not a bezoar report: it is a {type(raw).__name__}", advice=again)
+        for _ in range(len(UPGRADES)):
+            step = UPGRADES.get(str(raw.get("schema")))
+            raw = step(raw) if step else raw
         if raw.get("schema") != SCHEMA:
             raise UnreadableInput(f"not a {SCHEMA} document: its schema is {line(raw.get('schema'), 60)}", advice=again)
         fault = next(iter(jsonschema.Draft202012Validator(schema()).iter_errors(_brief(raw))), None)
