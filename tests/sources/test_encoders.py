@@ -184,3 +184,21 @@ def test_onnx_garbage_is_one_sentence(tmp_path):
             load_encoder(tmp_path / "bad.onnx", "image")
         except BezoarError as error:
             assert error.advice  # noqa: PT017
+
+
+def test_a_vision_folder(tmp_path, no_network):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = transformers.ViTModel(transformers.ViTConfig(image_size=8, patch_size=4, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+                                                             intermediate_size=16))
+    model.save_pretrained(str(tmp_path), safe_serialization=True)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": {"height": 8, "width": 8}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}))
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+    out = load_encoder(tmp_path, "image")(Images.of(pixels))
+    with torch.inference_mode():
+        x = torch.from_numpy(np.moveaxis(pixels, -1, 1).astype(np.float32) / 127.5 - 1)
+        expected = model.eval()(pixel_values=x).pooler_output.numpy()
+    assert np.allclose(out, expected, atol=1e-5)
+    assert load_encoder(tmp_path, "image")(Images.of([pixels[0].repeat(3, 0), pixels[1]])).shape == (2, 16)

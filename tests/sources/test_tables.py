@@ -67,7 +67,7 @@ def test_overrides(tmp_path):
     data = read(tmp_path, MAILS, label="vendor", text="note", id="date", source="label", keep_columns=("text",))
     assert data.labels.classes == ("v0", "v1", "v2")
     assert data.inputs.values[0] == "x0"
-    assert data.ids[0] == "2024-01-01T00:00:00"
+    assert data.ids[0] == "2024-01-01"
     assert data.origin["source"][1] == "spam"
     assert data.origin["text"][1].startswith("please")
     assert read(tmp_path, PEOPLE, source="job").origin["source"][1] == "cook"
@@ -94,6 +94,17 @@ def test_duplicate_ids_are_told_apart_and_said(tmp_path):
     data = read(tmp_path, text)
     assert data.ids.tolist() == ["a", "b", "a#3", "row-3", "a#2"]
     assert any("2 ids" in n for n in data.notes)
+
+
+def test_ids_and_classes_keep_their_spelling(tmp_path):
+    data = read(tmp_path, "id,a,b,source,label\n007,1,01,05,01\n008,2,02,06,02\n010,3,02,05,01\n")
+    assert data.ids.tolist() == ["007", "008", "010"]
+    assert data.labels.classes == ("01", "02")
+    assert data.origin["source"].tolist() == ["05", "06", "05"]
+    assert data.inputs["b"].kind == "number"
+    assert read(tmp_path, "a,b,label\n1,2,True\n3,4,False\n5,6,True\n").labels.classes == ("False", "True")
+    assert read(tmp_path, "a,b,label\n1,2,1\n3,4,1.0\n5,6,2\n").labels.classes == ("1", "2"), "one class, two spellings"
+    assert read(tmp_path, "a,b,label\n" + "".join(f"{i},2,{i % 12}\n" for i in range(30))).labels.classes[2] == "2", "numbers in order"
 
 
 def test_nan_and_infinities(tmp_path):

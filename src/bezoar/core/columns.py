@@ -22,6 +22,7 @@ class Plain:
             "text":   `values` (n,) int32 codes into `levels`, -1 for missing
     levels  (k,) object array of distinct strings, in order of first appearance
     remark  what a reader should know about this column, a sentence, or ''
+    written the column as text, where reading it as numbers or times altered how it looks ("007", "2024-01-01")
     """
 
     name: str
@@ -29,6 +30,7 @@ class Plain:
     values: np.ndarray
     levels: np.ndarray | None = None
     remark: str = ""
+    written: Plain | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -92,7 +94,8 @@ def number_strings(values: np.ndarray) -> np.ndarray:
 
 
 def strings(column: Plain) -> np.ndarray:
-    """(n,) object array of what people read; missing is ''. Times in ISO 8601."""
+    """(n,) object array of what people read, as it is written where that is known; missing is ''. Other times in ISO 8601."""
+    column = column.written or column
     if column.kind == "text":
         return np.append(column.texts, "")[column.values]
     if column.kind == "number":
@@ -128,6 +131,7 @@ def labels_of(column: Plain, limits: Limits) -> tuple[Labels, str]:
     if column.kind == "number" and not column.integral and column.distinct(1000) > 1000:
         raise UsageError(f"label column {column.name!r} holds measurements, not classes",
                          advice="bezoar looks at classes; name another column with --label, or --label - for no labels")
+    column = column.written or column
     if column.kind == "text":
         order = np.argsort(column.texts, kind="stable") if len(column.texts) else np.empty(0, np.int64)
         place = np.empty(len(order) + 1, np.int64)

@@ -142,7 +142,8 @@ def _typed(title: str, codes: np.ndarray, levels: np.ndarray, guess: bool) -> Pl
     if len(levels) and ISO.match(levels[0]):
         try:
             stamps = np.array([v.strip().replace(" ", "T").removesuffix("Z") for v in levels.tolist()], "M8[us]")
-            return Plain(title, "time", np.append(stamps.astype(np.int64) / 1e6, np.nan)[codes])
+            seconds = np.append(stamps.astype(np.int64) / 1e6, np.nan)[codes]
+            return Plain(title, "time", seconds, written=Plain(title, "text", codes, levels))
         except ValueError:
             pass
     number = _as_numbers(title, codes, levels) if guess and len(levels) else None
@@ -176,7 +177,7 @@ def _as_numbers(title: str, codes: np.ndarray, levels: np.ndarray) -> Plain | No
         said = (f"column {title!r}: {strange:,} cells are not numbers ({', '.join(repr(levels[i][:40]) for i in odd[:3])}); "
                 "they count as missing")
     plain = _numbers(title, values[codes])
-    return Plain(title, "number", plain.values, remark=said or plain.remark)
+    return Plain(title, "number", plain.values, remark=said or plain.remark, written=Plain(title, "text", codes, levels))
 
 
 def edited(table: Any, positions: np.ndarray, edits: dict[str, tuple[np.ndarray, list[Any]]]) -> Any:

@@ -13,13 +13,15 @@ import csv
 import gzip
 import io
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from bezoar.core.ability import Info, Reading, Source
-from bezoar.core.columns import Roles, assemble
+from bezoar.core.columns import Plain, Roles, assemble, strings
 from bezoar.core.dataset import Dataset
 from bezoar.core.edits import Edits, added_columns, cell_edits
 from bezoar.core.errors import LimitExceeded, UnreadableInput
@@ -59,6 +61,7 @@ class Delimited(Source):
         header = list(columns)
         del table
         roles = infer(columns, reading)
+        columns = _literal(columns, roles, text, path.name, reading.limits)
         data = assemble(columns, roles, name=path.name, limits=reading.limits, notes=tuple(notes), declared=declared(path))
         return data, roles, header, raw
 
@@ -186,8 +189,23 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _parse(text: bytes, name: str, delimiter: str) -> tuple[Any, bool]:
-    """The table, all text where types could not be told at once, and whether there was no header."""
+def _literal(columns: dict[str, Plain], roles: Roles, text: bytes, name: str, limits: Limits) -> dict[str, Plain]:
+    """Ids, texts, labels and origins as they are written ("007", "True"), where reading them as numbers or times altered them."""
+    asked = [roles.id, roles.label, *roles.text, *(c for k, c in (roles.origin or {}).items() if k != "time")]
+    wanted = [c for c in dict.fromkeys(asked) if c and columns[c].kind != "text"]
+    if not wanted:
+        return columns
+    table, _ = _parse(text, name, _delimiter(text, name), wanted)
+    fresh = plain_columns(table, limits, name)
+    out = dict(columns)
+    for c in wanted:
+        if (strings(fresh[c]) != strings(columns[c])).any() and (c != roles.label or fresh[c].distinct() == columns[c].distinct()):
+            out[c] = replace(columns[c], written=fresh[c].written or fresh[c])
+    return out
+
+
+def _parse(text: bytes, name: str, delimiter: str, only: Sequence[str] = ()) -> tuple[Any, bool]:
+    """The table, all text where types could not be told at once, and whether there was no header. `only` some columns, as text."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -195,9 +213,10 @@ def _parse(text: bytes, name: str, delimiter: str) -> tuple[Any, bool]:
     names = [f"c{i}" for i in range(len(cells))] if headless else unique_names(cells)
     options = {"read_options": arrow_csv.ReadOptions(block_size=16 * MIB, column_names=names, skip_rows_after_names=0 if headless else 1),
                "parse_options": arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=b'"' in text)}
-    convert = {"null_values": ABSENT, "strings_can_be_null": False, "quoted_strings_can_be_null": False, "check_utf8": True,
+    convert: dict[str, Any] = {"null_values": ABSENT, "strings_can_be_null": False, "quoted_strings_can_be_null": False, "check_utf8": True,
                "true_values": ["true", "True", "TRUE"], "false_values": ["false", "False", "FALSE"]}
-    types: dict[str, Any] = {}
+    types: dict[str, Any] = dict.fromkeys(only, pa.string())
+    convert["include_columns"] = list(only)
     for _ in range(len(names) + 1):
         try:
             how = arrow_csv.ConvertOptions(column_types=types, **convert)

@@ -32,6 +32,7 @@ from bezoar.intake.pictures import SUFFIXES, Undecodable, decode, png_bytes, str
 
 KEEP_BYTES = 1536 * MIB
 SPLITS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation", "dev"))
+TABLES = frozenset((".csv", ".tsv", ".parquet", ".pq", ".jsonl", ".json", ".npz", ".gz", ".arrow"))
 OURS = frozenset(("truth.json", "metadata.csv"))
 
 
@@ -60,8 +61,9 @@ class Folder(Source):
         entries, unreadable, others = listed(path, limits)
         if not entries:
             said = f"; it holds {listing(sorted(others), 6)}" if others else ""
-            raise UnreadableInput(f"{path} holds no image files{said}",
-                                  advice="a dataset folder looks like DATA/cat/0001.png, DATA/dog/0001.png; or give one table file")
+            one = "bezoar reads one table at a time: give one of these files" if others.keys() & TABLES else (
+                "a dataset folder looks like DATA/cat/0001.png, DATA/dog/0001.png; or give one table file")
+            raise UnreadableInput(f"{path} holds no image files{said}", advice=one)
         inputs, kept, failed, remarks = _decoded(path, entries, limits)
         unreadable += failed
         if not len(kept):

@@ -162,7 +162,7 @@ def _npz(folder: Path, members: dict[str, bytes], compress: bool = True) -> Path
 
 @case
 def npz_bomb(folder: Path) -> Case:
-    side = 300_000_000
+    side = 80_000_000
     return Case(_npz(folder, {"x.npy": _npy((side // 784, 28, 28), body=bytes(side // 784 * 784))}), LIMIT, "bomb")
 
 
