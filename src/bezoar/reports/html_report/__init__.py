@@ -186,4 +186,5 @@ def _tiles(report: Report, ran: int) -> list[tuple[str, str, str]]:
 def _outcomes(report: Report) -> list[tuple[str, str, str, str]]:
     order = {"failed": 0, "skipped": 1, "found": 2, "nothing": 3}
     lines = sorted(report.outcomes, key=lambda o: order.get(o.status, 4) if applies(o) else 5)
-    return [(o.ability, o.status, o.reason, f"{o.seconds:.1f} s" if o.seconds >= 0.05 else "") for o in lines]
+    return [(o.ability, o.status if applies(o) else "other kind", o.reason, f"{o.seconds:.1f} s" if o.seconds >= 0.05 else "")
+            for o in lines]
