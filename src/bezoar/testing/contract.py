@@ -28,6 +28,7 @@ from bezoar.core.errors import BezoarError, Unavailable
 from bezoar.core.scores_store import scores_from_dict, scores_to_dict
 from bezoar.core.taxonomy import THREATS
 from bezoar.core.trigger import trigger_from_dict
+from bezoar.core.victim import Victim
 from bezoar.core.view import View
 
 Check = tuple[str, Callable[[], None]]
@@ -211,6 +212,31 @@ def _attack(cls: type[Attack], planted: Planted) -> Iterator[Check]:
             yield f"poison-{modality}", poison(modality)
 
 
+def _victim(cls: type[Victim], planted: Planted) -> Iterator[Check]:
+    def trains(modality: str) -> Callable[[], None]:
+        def check() -> None:
+            clean, _, _ = planted(modality, "label-flip", np.random.default_rng(4))
+            part, fresh = clean.take(np.arange(300)), clean.take(np.arange(len(clean) - 50, len(clean)))
+            assert part.labels is not None
+            before = part.fingerprint
+            with sealed():
+                first, again = (cls()(part, np.random.default_rng(5)) for _ in range(2))
+                p = first.predict(fresh.inputs)
+            assert part.take(np.arange(len(part))).fingerprint == before, "the data stay as they were"
+            assert p.shape == (50, len(part.labels.classes)) and np.isfinite(p).all(), "one column per class"
+            np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-3)
+            np.testing.assert_array_equal(p, again.predict(fresh.inputs), "same data and rng, same model")
+            kept = cls().weights(first)
+            if kept:
+                np.testing.assert_allclose(cls().restored(part, kept).predict(fresh.inputs), p, atol=1e-6)
+            assert first.predict(fresh.inputs.take(np.arange(0))).shape[0] == 0
+        return check
+
+    for modality in MODALITIES:
+        if cls().supports(modality):
+            yield f"trains-{modality}", trains(modality)
+
+
 def _modality(cls: type[Modality], planted: Planted) -> Iterator[Check]:
     def views() -> None:
         data, _, _ = planted(cls.info.name, "label-flip", np.random.default_rng(7))
@@ -263,6 +289,8 @@ def checks(cls: type[Ability], make: Make | None = None, planted: Planted | None
         found += _detector(cls, make, planted)
     elif issubclass(cls, Attack):
         found += _attack(cls, planted)
+    elif issubclass(cls, Victim):
+        found += _victim(cls, planted)
     elif issubclass(cls, Modality):
         found += _modality(cls, planted)
     elif issubclass(cls, Repair):

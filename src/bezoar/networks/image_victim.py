@@ -1,0 +1,89 @@
+"""Pictures -> a small network -> a model; what the image victims on the shelf share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+
+from bezoar.core.dataset import Dataset
+from bezoar.core.image_triggers import fit as stretched
+from bezoar.core.inputs import Images, Inputs
+from bezoar.core.victim import Model, Victim
+from bezoar.networks import training
+
+LONGEST = 64
+
+
+def side_of(inputs: Images) -> int:
+    """The side that pictures are brought to: their median shorter side, at most 64, a multiple of 4, at least 8."""
+    middle = float(np.median(inputs.sizes.min(axis=1))) if len(inputs) else 32.0
+    return int(np.clip(4 * round(middle / 4), 8, LONGEST))
+
+
+def brought(inputs: Images, side: int) -> np.ndarray:
+    """(n, side, side, 3) uint8."""
+    if inputs.uniform and len(inputs) and tuple(inputs.sizes[0]) == (side, side):
+        return inputs.dense()
+    out = np.zeros((len(inputs), side, side, 3), np.uint8)
+    for rows, batch in inputs.chunks():
+        out[rows] = np.stack([stretched(p, side, side) for p in batch])
+    return out
+
+
+class Trained:
+    """A network and the size of picture that it reads."""
+
+    def __init__(self, module: Any, side: int) -> None:
+        self.module = module
+        self.side = side
+
+    def predict(self, inputs: Inputs) -> np.ndarray:
+        assert isinstance(inputs, Images)
+        with training.seeded(0):
+            return training.probabilities(self.module, brought(inputs, self.side), tensor=training.pictures)
+
+    def embed(self, inputs: Inputs) -> np.ndarray:
+        """(n, d) float32 of the layer before the last."""
+        import torch
+
+        assert isinstance(inputs, Images)
+        x = brought(inputs, self.side)
+        with training.seeded(0), torch.no_grad():
+            parts = [self.module.features(training.pictures(x[s:s + 512])).numpy() for s in range(0, len(x), 512)]
+        return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+
+
+class ImageVictim(Victim):
+    """A network over pictures. Subclasses have `width` and `epochs` and say how it is built."""
+
+    width: int
+    epochs: int
+    rate: float = 0.01
+
+    @abstractmethod
+    def build(self, classes: int) -> Any:
+        """A fresh torch module."""
+
+    def fit(self, data: Dataset, rng: np.random.Generator) -> Model:
+        assert isinstance(data.inputs, Images)
+        assert data.labels is not None
+        side = side_of(data.inputs)
+        with training.seeded(int(rng.integers(1 << 31))):
+            module = training.fit(self.build(len(data.labels.classes)), brought(data.inputs, side), data.labels.codes, rng,
+                                  tensor=training.pictures, epochs=self.epochs, rate=self.rate, shift=1 if side >= 16 else 0)
+        return Trained(module, side)
+
+    def weights(self, model: Model) -> dict[str, np.ndarray]:
+        assert isinstance(model, Trained)
+        return {k: v.numpy() for k, v in model.module.state_dict().items()}
+
+    def restored(self, data: Dataset, weights: dict[str, np.ndarray]) -> Model:
+        import torch
+
+        assert isinstance(data.inputs, Images)
+        assert data.labels is not None
+        module = self.build(len(data.labels.classes))
+        module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in weights.items()})
+        return Trained(module.eval(), side_of(data.inputs))

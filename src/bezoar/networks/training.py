@@ -1,0 +1,80 @@
+"""One way to train a small network, the same bytes for the same seed on a CPU; predictions in batches.
+
+Arrays in, arrays out; torch is imported inside. Sums over several threads may differ in the last bit, so victims train and answer
+on one (`seeded`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """A torch stream of its own, on one thread; the caller's stream and thread count come back afterwards."""
+    import torch
+
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+def pictures(batch: np.ndarray) -> Any:
+    """(n, 3, h, w) float32 tensor, about zero mean and unit size, of (n, h, w, 3) uint8 pictures."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2))).float().div_(127.5).sub_(1)
+
+
+def fit(module: Any, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator, *, tensor: Callable[[np.ndarray], Any], epochs: int = 10,
+        rate: float = 0.01, batch: int = 128, weights_decay: float = 5e-4, shift: int = 0) -> Any:
+    """Train `module` in place with AdamW and one cycle of the learning rate; `tensor` turns rows of `x` into its input.
+
+    `shift` > 0 (pictures): each epoch moves every picture by up to so many pixels. Rows with code -1 are left out.
+    Returns the module in evaluation mode.
+    """
+    import torch
+    from torch.nn import functional
+
+    rows = np.flatnonzero(codes >= 0)
+    steps = max(1, epochs * -(-len(rows) // batch))
+    optimiser = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=weights_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1, pct_start=0.2)
+    module.train()
+    for _ in range(epochs):
+        order = rng.permutation(rows)
+        for start in range(0, len(order), batch):
+            part = order[start:start + batch]
+            if len(part) < 2:
+                continue
+            inputs = tensor(x[part])
+            if shift:
+                down, right = (int(v) for v in rng.integers(-shift, shift + 1, 2))
+                wide = functional.pad(inputs, (shift,) * 4, mode="replicate")
+                inputs = torch.roll(wide, (down, right), (2, 3))[..., shift:-shift, shift:-shift]
+            loss = functional.cross_entropy(module(inputs), torch.from_numpy(codes[part]))
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    return module.eval()
+
+
+def probabilities(module: Any, x: np.ndarray, *, tensor: Callable[[np.ndarray], Any], batch: int = 512) -> np.ndarray:
+    """(n, K) float32 of a module in evaluation mode."""
+    import torch
+
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(x), batch):
+            parts.append(torch.softmax(module(tensor(x[start:start + batch])), dim=1).numpy())
+    return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
