@@ -10,6 +10,7 @@ In the order of use:
     bezoar.clean("photos/", "out/report.json", "safe/")
     bezoar.restore("safe/", "photos-again/")
     bezoar.attack("badnets", "photos/", "poisoned/", rate=0.01)
+    bezoar.redteam("photos/", attacks=["badnets"], out="scoreboard/")
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from bezoar.core.dataset import Dataset
     from bezoar.core.errors import BezoarError, ExitCode
     from bezoar.core.report import Report
+    from bezoar.red import redteam
 
 __all__ = ["BezoarError", "Dataset", "ExitCode", "Report", "accept", "attack", "catalogue", "clean", "explain", "load", "poison",
-           "read_report", "restore", "scan", "write_report"]
+           "read_report", "redteam", "restore", "scan", "write_report"]
 
 _HOMES = {"BezoarError": "bezoar.core.errors", "ExitCode": "bezoar.core.errors", "Dataset": "bezoar.core.dataset",
-          "Report": "bezoar.core.report"}
+          "Report": "bezoar.core.report", "redteam": "bezoar.red"}
 
 
 def __getattr__(name: str) -> Any:

@@ -68,7 +68,8 @@ def modality_of(dataset: Dataset) -> Any:
 def scan(data: object, y: object = None, *, reading: Reading | None = None, effort: str = "quick", alpha: float = 0.01,
          fdr: float = 0.05, seed: int = 0, detectors: Sequence[str] | None = None, without: Sequence[str] = (),
          group: Sequence[str] = (), reference: object = None, encoder: str | Path | None = None, baseline: str | Path | None = None,
-         path: str | Path = "", out: str | Path | None = None, workers: int = 2, listener: Listener = deaf, **origin: Sequence[object]) -> Report:
+         path: str | Path = "", out: str | Path | None = None, workers: int = 2, listener: Listener = deaf,
+         **origin: Sequence[object]) -> Report:
     """Is this dataset poisoned? Nobody is asked for the poison rate, the attack or the target.
 
     data       a path (folder of images, CSV, TSV, Parquet, JSONL, NPZ, saved Hugging Face dataset), a Dataset, an
@@ -340,6 +341,6 @@ def explain(name: str) -> list[dict[str, Any]]:
     return [{**describe(c), "story": inspect.getdoc(sys.modules[c.__module__]) or ""} for c in found]
 
 
-def terminal_text(report: Report, color: bool = False) -> str:
-    """The summary for people at a terminal."""
-    return render(report, "terminal", colour=color).decode()
+def terminal_text(report: Report, color: bool = False, folder: str = "", width: int = 88) -> str:
+    """The summary for people at a terminal; `folder` is where the report's files stand."""
+    return render(report, "terminal", colour=color, width=width, **({"folder": folder} if folder else {})).decode()

@@ -20,7 +20,7 @@ from bezoar.core.view import View
 
 @dataclass(frozen=True)
 class Confirmation:
-    """`effect` and `control`: mean gains of the target's log-odds that the suspects cause; `flipped`, `control_flipped`: shares of hosts."""
+    """`effect`, `control`: mean gains of the target's log-odds that the suspects cause; `flipped`, `control_flipped`: shares of hosts."""
 
     p_value: float
     effect: float

@@ -6,7 +6,7 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from bezoar.confirm import Prober
 from bezoar.core.ability import Detector, Scores
 from bezoar.core.errors import BezoarError, Unavailable
 from bezoar.core.events import Finished, Listener, Note, Started, deaf
+from bezoar.core.finding import Finding
 from bezoar.core.report import OutcomeLine, Report, ScoreTable, Sensitivity
 from bezoar.core.view import View
 from bezoar.findings import as_finding
@@ -62,7 +63,7 @@ def scan(view: View, detectors: Sequence[Detector], options: Options | None = No
     confirmed_by = _Confirmer(view, options)
     findings = tuple(as_finding(view, c, confirmed_by, options.alpha / max(len(found), 1), options.fdr) for c in found)
     table = _table(view, scores, findings)
-    outcomes = [*outcomes, *skipped]
+    outcomes = [*_corrected(outcomes, findings), *skipped]
     verdict, reason = judge(findings, outcomes, len(view), options, interrupted)
     listener(Finished("campaigns", "found" if findings else "nothing", time.perf_counter() - began))
     counted = [f for f in findings if not f.advisory and f.id not in options.accepted]
@@ -143,6 +144,13 @@ def _campaigns(scores: dict[str, Scores], options: Options, n: int) -> list[Camp
     factor = {k: max(adjusted[i] / max(best.get(k, 1.0), 1e-300), 1.0) for i, k in enumerate(ran)}
     passed = [(name, g, min(1.0, g.p_value * factor[name])) for name, g in proposals]
     return campaigns([t for t in passed if t[2] <= options.alpha], n)
+
+
+def _corrected(outcomes: Sequence[OutcomeLine], findings: Sequence[Finding]) -> list[OutcomeLine]:
+    """A check "found" something only where a finding of its survives the correction for all the other checks."""
+    named = {name for f in findings for name in (f.ability, *f.agreeing)}
+    return [replace(o, status="nothing", reason="a group stood out alone, not among all checks")
+            if o.status == "found" and o.ability not in named else o for o in outcomes]
 
 
 class _Confirmer:

@@ -68,8 +68,9 @@ def _story(group: Group, trigger: Trigger | None, confirmation: Confirmation | s
         return None, f"{seen} No trigger could be lifted from them, so the effect on a model was not tested."
     if isinstance(confirmation, str):
         return None, f"{seen} The effect on a model was not tested: {confirmation}."
-    return confirmation.passed(alpha), (f"{seen} Because of them the trigger moves the target's log-odds by {confirmation.effect:+.2f} on "
-                                        f"{confirmation.hosts} other samples (controls {confirmation.control:+.2f}, p = {confirmation.p_value:.3f}).")
+    numbers = f"{confirmation.effect:+.2f} on {confirmation.hosts} other samples (controls {confirmation.control:+.2f}"
+    return confirmation.passed(alpha), (f"{seen} Because of them the trigger moves the target's log-odds by {numbers}, "
+                                        f"p = {confirmation.p_value:.3f}).")
 
 
 def as_finding(view: View, campaign: Campaign, confirm: Any, alpha: float, fdr: float) -> Finding:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bezoar.cli import attack, catalogue, demo, repair, scan
+from bezoar.cli import attack, catalogue, demo, redteam, repair, scan
 from bezoar.cli.show import complain
 from bezoar.core.errors import BezoarError, ExitCode
 
@@ -33,6 +33,7 @@ def top(version: Annotated[bool, typer.Option("--version", callback=_version, is
 scan.register(app)
 repair.register(app)
 attack.register(app)
+redteam.register(app)
 catalogue.register(app)
 demo.register(app)
 
@@ -40,6 +41,9 @@ demo.register(app)
 def run(argv: list[str] | None = None) -> None:
     """The console script: exits with an `ExitCode`."""
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     debug = "--debug" in argv
     as_json = "--json" in argv
     try:

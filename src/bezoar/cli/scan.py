@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import getpass
-import json
 import sys
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Annotated
 
 import typer
@@ -77,7 +77,7 @@ def scan(
     if as_json:
         sys.stdout.write(api.render(report, "json").decode() + "\n")
     else:
-        sys.stdout.write(api.terminal_text(report, color=sys.stdout.isatty()))
+        sys.stdout.write(api.terminal_text(report, sys.stdout.isatty(), str(out), get_terminal_size((100, 24)).columns))
         print(f"\nWritten: {out / 'report.html'}, report.json, report.sarif, scores.parquet")  # noqa: T201
     return int(api.exit_code(report, fail_on, strict))
 
@@ -109,9 +109,9 @@ def show(
 
     parsed = api.read_report(report)
     if as_json:
-        sys.stdout.write(json.dumps(parsed.to_dict()) + "\n")
+        sys.stdout.write(api.render(parsed, "json").decode() + "\n")
     elif fmt == "terminal":
-        sys.stdout.write(api.terminal_text(parsed, color=sys.stdout.isatty()))
+        sys.stdout.write(api.terminal_text(parsed, sys.stdout.isatty(), str(report.parent), get_terminal_size((100, 24)).columns))
     else:
         sys.stdout.buffer.write(api.render(parsed, fmt))
     return 0
