@@ -54,6 +54,13 @@ def test_the_same_twice_and_in_schema_order():
     assert set(raw()) == set(schema()["required"])
 
 
+def test_the_page_about_it_names_every_key():
+    page = (PUBLISHED.parent / "README.md").read_text(encoding="utf-8")
+    finding = schema()["$defs"]["finding"]["properties"]
+    told = {"schema", "seconds", "kind", "title", "target", "count", "evidence"}  # plain from their names
+    assert [k for k in (*schema()["properties"], *finding) if f"`{k}`" not in page and k not in told] == []
+
+
 def test_contract_of_the_design_is_kept():
     """The keys that DESIGN.md promises to whoever reads the file."""
     d = raw()
