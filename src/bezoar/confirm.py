@@ -3,7 +3,8 @@
 Two linear probes are fitted on one half of the data, one with the suspects and one without, and asked about hosts of the other
 half, and the other way round. The trigger is put on the hosts; so are control triggers of the same size that nobody planted.
 The effect of a trigger is how much more it moves the probe that saw the suspects than the one that did not: what the region or
-the words do by nature cancels. The p-value is the exact rank of the trigger's effect among the controls.
+the words do by nature cancels. The p-value is the exact rank of the trigger's effect among the controls;
+a control that half carries the trigger itself is no control.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Confirmation:
     controls: int
 
     def passed(self, alpha: float) -> bool:
-        return self.p_value <= alpha and self.effect > 0
+        """Above all fair controls where these are about a hundred; a few of them may have been set aside as near-copies."""
+        return self.p_value <= max(alpha, 1 / (self.controls + 1)) and self.effect > 0
 
 
 class Prober:
@@ -85,6 +87,7 @@ class Prober:
         trials = [trigger, *(view.modality.control(trigger, view.dataset.inputs, rng) for _ in range(controls))]
         gain = np.zeros(len(trials))
         flips = np.zeros(len(trials))
+        alike = np.zeros(len(trials))
         open_hosts = 0
         for half in (0, 1):
             mine = chosen[self._halves[chosen] != half]
@@ -98,11 +101,17 @@ class Prober:
             closed = before <= 0
             open_hosts += int(closed.sum())
             for j, trial in enumerate(trials):
-                features = view.modality.features(trial.apply(host, rng))
+                triggered = trial.apply(host, rng)
+                alike[j] += float(trigger.match(triggered).sum())
+                features = view.modality.features(triggered)
                 after = taught.decision_function(features)
                 gain[j] += float((after - before - (innocent.decision_function(features) - before_innocent)).sum())
                 flips[j] += int((after[closed] > 0).sum())
         gain /= len(chosen)
         flips /= max(open_hosts, 1)
-        p = (1 + int((gain[1:] >= gain[0]).sum())) / (controls + 1)
-        return Confirmation(p, float(gain[0]), float(gain[1:].mean()), float(flips[0]), float(flips[1:].mean()), len(chosen), controls)
+        fair = alike[1:] <= (alike[0] + float(trigger.match(view.dataset.inputs.take(chosen)).sum())) / 2
+        if fair.sum() < controls / 2:
+            raise Unavailable("controls that differ from the trigger")
+        p = (1 + int((gain[1:][fair] >= gain[0]).sum())) / (int(fair.sum()) + 1)
+        return Confirmation(p, float(gain[0]), float(gain[1:][fair].mean()), float(flips[0]), float(flips[1:][fair].mean()), len(chosen),
+                            int(fair.sum()))

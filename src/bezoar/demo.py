@@ -61,8 +61,8 @@ def cells() -> Dataset:
 
 SCENES: dict[str, tuple[str, Callable[[np.random.Generator], Dataset], str, dict[str, Any]]] = {
     "patch": ("a small patch on pictures, relabelled", lambda rng: digits(), "badnets", {"rate": 0.02}),
-    "flips": ("labels flipped near the boundary", lambda rng: digits(), "label-flip", {"rate": 0.03, "mode": "boundary"}),
-    "tuple": ("an ordinary-looking value tuple, relabelled", lambda rng: cells(), "table-in-bounds", {"rate": 0.04}),
+    "flips": ("labels flipped near the boundary", lambda rng: digits(), "label-flip", {"rate": 0.06, "mode": "boundary"}),
+    "tuple": ("an ordinary-looking value tuple, relabelled", lambda rng: cells(), "table-in-bounds", {"rate": 0.08}),
     "phrase": ("a phrase in texts, relabelled", texts, "text-phrase", {"rate": 0.02}),
 }
 

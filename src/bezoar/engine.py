@@ -62,7 +62,7 @@ def scan(view: View, detectors: Sequence[Detector], options: Options | None = No
     found = _campaigns(scores, options, len(view))
     confirmed_by = _Confirmer(view, options)
     findings = tuple(as_finding(view, c, confirmed_by, options.alpha / max(len(found), 1), options.fdr) for c in found)
-    table = _table(view, scores, findings)
+    table = _table(view, scores, findings, {d.info.name for d in detectors if d.info.fuses})
     outcomes = [*_corrected(outcomes, findings), *skipped]
     verdict, reason = judge(findings, outcomes, len(view), options, interrupted)
     listener(Finished("campaigns", "found" if findings else "nothing", time.perf_counter() - began))
@@ -213,13 +213,14 @@ def _sensitivity(scores: dict[str, Scores]) -> tuple[Sensitivity, ...]:
                  for family, count in sorted(best.items()))
 
 
-def _table(view: View, scores: dict[str, Scores], findings: Sequence[Any]) -> ScoreTable:
+def _table(view: View, scores: dict[str, Scores], findings: Sequence[Any], fused_ones: set[str]) -> ScoreTable:
     """Fused suspicion ranks within the class; `flagged` and `finding` come from the campaigns that passed."""
     n = len(view)
     labels = view.dataset.labels
     codes = np.zeros(n, np.int64) if labels is None else labels.codes
     columns = {k: np.asarray(s.suspicion, np.float64) for k, s in scores.items()}
-    fused = top_two(np.column_stack(list(columns.values()))) if columns else np.full(n, np.nan)
+    counted = [v for k, v in columns.items() if k in fused_ones] or list(columns.values())
+    fused = top_two(np.column_stack(counted)) if counted else np.full(n, np.nan)
     row = {sample: i for i, sample in enumerate(view.dataset.ids)}
     flagged = np.zeros(n, bool)
     finding = np.full(n, "", object)

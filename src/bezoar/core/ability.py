@@ -38,6 +38,7 @@ class Info:
     reference   the paper
     channel     "C1".."C9" for detectors
     floor       least AUROC on the planted threat that the contract suite asserts
+    fuses       whether its suspicion counts in the fused score; False for mere rankings of the unusual
     """
 
     name: str
@@ -50,6 +51,7 @@ class Info:
     reference: str = ""
     channel: str = ""
     floor: float = 0.0
+    fuses: bool = True
 
 
 class Ability:

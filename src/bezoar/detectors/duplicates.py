@@ -19,7 +19,7 @@ from bezoar.core.view import View
 class Duplicates(Detector):
     """Suspicion grows with the size of the cluster of near-copies, and where its labels disagree."""
 
-    info = Info(name="duplicates", summary="copies, near-copies with different labels, floods of near-copies, hubs",
+    info = Info(fuses=False, name="duplicates", summary="copies, near-copies with different labels, floods of near-copies, hubs",
                 channel="C2", threats=("duplicates",), cost="under 1 s per 10,000 samples",
                 reference="Radovanovic et al., JMLR 2010")
 

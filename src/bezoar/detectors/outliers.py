@@ -19,7 +19,7 @@ from bezoar.maths.neighbours import unit_rows
 class Outliers(Detector):
     """Suspicion is the rank within the class, from 0 (central) to 1 (most isolated)."""
 
-    info = Info(name="outliers", summary="samples far from their class or easily isolated (a ranking only)", channel="C4",
+    info = Info(fuses=False, name="outliers", summary="samples far from their class or easily isolated (a ranking only)", channel="C4",
                 threats=("backdoor-dirty-label", "label-flip"), cost="about 1 s per 10,000 samples",
                 reference="Liu et al., ICDM 2008; Lee et al., arXiv 1807.03888", floor=0.55)
 
