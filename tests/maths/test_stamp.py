@@ -59,9 +59,14 @@ def test_a_column_foretells_its_twin_and_nothing_else() -> None:
     places[:, 4] = places[:, 3] + 4
     model = AdditiveModel(places, STARTS, labels, 2)
     rows = np.flatnonzero(places[:, 3] == 12)[:50]
-    rate = model.rate(np.flatnonzero(places[:, 4] == 16))
-    assert model.foretold(rate, rows, (4,)) == pytest.approx(50)
-    assert model.foretold(rate, rows, (3, 4)) == pytest.approx(12.5, abs=3)
+    among = model.among(np.flatnonzero(places[:, 4] == 16))
+    assert model.foretold(among, rows, 4) > 0.95
+    lonely = places.copy()
+    lonely[:, 4] = rng.integers(16, 20, len(places))
+    lonely[rows, 4] = 16
+    model = AdditiveModel(lonely, STARTS, labels, 2)
+    among = model.among(np.flatnonzero(lonely[:, 4] == 16))
+    assert model.foretold(among, rows, 4) == pytest.approx(0.25, abs=0.08), "the rows themselves do not teach"
 
 
 def test_signed_deviance_is_the_binomial_one() -> None:

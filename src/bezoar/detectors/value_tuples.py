@@ -22,13 +22,15 @@ from bezoar.core.inputs import Column, Table
 from bezoar.core.view import View
 from bezoar.maths.columns import exact_codes, frequent_codes, quantile_codes
 from bezoar.maths.conformal import suspicion_within
-from bezoar.maths.pairs import labelled_pairs
+from bezoar.maths.pairs import labelled_pairs, poisson_strength
 from bezoar.maths.stamp import AdditiveModel, exponential_tail_p, signed_deviance
 
 GROW = 4.0
 """Candidates below this many normal units are not worth another column."""
 NATURAL = 0.75
 """A value that one other column foretells for this share of the holders explains itself and joins no tuple."""
+MARGIN = 1.0
+"""Normal units that a score must have beyond what chance alone would need: nature is no coin."""
 LEADING = 600
 """So many of the best candidates are told apart into campaigns."""
 
@@ -44,11 +46,12 @@ class _Tuple:
     held: int             # holders in all classes
     mean: float           # holders in the class that their other columns predict
     surprise: float       # signed root deviance of len(own) among held
+    evidence: float       # less where the single values explain it and stand together by chance
     alike: float          # design effect of the holders, 1 = a random draw; one standard error is added
 
     @property
     def score(self) -> float:
-        return self.surprise / max(self.alike, 1.0)
+        return self.evidence / max(self.alike, 1.0)
 
 
 class ValueTuples(Detector):
@@ -127,7 +130,9 @@ class _Search:
         self.model = AdditiveModel(np.stack(places, axis=1).astype(np.int32), np.array(starts), labels, n_classes)
         self.holders = [_rows_by_code(c, len(k)) for c, k in zip(self.codes, self.counts, strict=True)]
         self.searched = 1.0
-        self.rates: dict[tuple[int, int], np.ndarray] = {}
+        self.among: dict[tuple[int, int], np.ndarray] = {}
+        self.residuals: dict[tuple[int, int], np.ndarray] = {}
+        self.reach: dict[int, float] = {}
         self.seen: set[tuple[Any, ...]] = set()
 
     def text(self, column: int, code: int) -> str:
@@ -173,16 +178,26 @@ class _Search:
         own = rows[self.labels[rows] == target]
         if len(own) < self.least:
             return None
-        mean = float(self.model.share(rows, target, columns).sum())
-        surprise = signed_deviance(len(own), len(rows), mean)
+        chance = self.model.share(rows, target, columns)
+        if len(columns) == 1:
+            chance = np.minimum(chance + self.nearby(columns[0], values[0], target), 0.99)
+        mean = float(chance.sum())
+        surprise = evidence = signed_deviance(len(own), len(rows), mean)
         if surprise < floor:
             return None
+        if len(columns) == 2 and any(self.natural_here(c, v, own) for c, v in zip(columns, values, strict=True)):
+            return None
+        if len(columns) > 1:
+            added = np.minimum(chance + self.main_effects(columns, values, target, rows), 0.99)
+            alone = signed_deviance(len(own), len(rows), float(added.sum()))
+            if alone < surprise:
+                evidence = min(surprise, max(alone, self.together(columns, values, len(rows))))
         chi, free = self.model.spread(own, target)
         chi[list(columns)] = 0.0
         free[list(columns)] = 0.0
         degrees = max(float(free.sum()), 1.0)
         alike = float(chi.sum()) / degrees + np.sqrt(2.0 / degrees)
-        return _Tuple(columns, values, target, own, len(rows), mean, surprise, alike)
+        return _Tuple(columns, values, target, own, len(rows), mean, surprise, evidence, alike)
 
     def grow(self, t: _Tuple) -> _Tuple:
         """Columns in which the holders agree join the tuple while that raises the score."""
@@ -203,7 +218,7 @@ class _Search:
                     continue
                 self.seen.add(key)
                 agreeing = t.own[self.codes[j][t.own] == value]
-                if self.foretold(int(j), value, t) >= NATURAL * len(agreeing):
+                if self.natural_here(int(j), value, agreeing):
                     continue
                 wider = self.weigh((*t.columns, int(j)), (*t.values, value), t.target)
                 if wider is not None and wider.score > max(t.score, 0.0 if better is None else better.score):
@@ -213,15 +228,58 @@ class _Search:
             t = better
         order = np.argsort(t.columns)
         return _Tuple(tuple(t.columns[k] for k in order), tuple(t.values[k] for k in order), t.target, t.own, t.held, t.mean,
-                      t.surprise, t.alike)
+                      t.surprise, t.evidence, t.alike)
 
-    def foretold(self, column: int, value: int, t: _Tuple) -> float:
-        """Of the holders, how many have this value anyway as far as one of the columns outside the tuple can tell."""
-        if (column, value) not in self.rates:
-            if len(self.rates) >= 4000:
-                self.rates.clear()
-            self.rates[column, value] = self.model.rate(self.holders[column](value))
-        return self.model.foretold(self.rates[column, value], t.own, (*t.columns, column))
+    def natural_here(self, column: int, value: int, rows: np.ndarray) -> bool:
+        """Whether some other column foretells that `rows` hold this value."""
+        if (column, value) not in self.among:
+            if len(self.among) >= 4000:
+                self.among.clear()
+            self.among[column, value] = self.model.among(self.holders[column](value))
+        return self.model.foretold(self.among[column, value], rows, column) >= NATURAL
+
+    def together(self, columns: tuple[int, ...], values: tuple[int, ...], held: int) -> float:
+        """How far `held` is above what chance adds of any one value to rows that hold the others, in normal units."""
+        n = len(self.labels)
+        expected = 0.0
+        for k, (column, value) in enumerate(zip(columns, values, strict=True)):
+            others = columns[:k] + columns[k + 1:]
+            count = len(self.rows(others, values[:k] + values[k + 1:]))
+            share = (self.counts[column][value] - held) / max(n - held, 1)
+            expected = max(expected, (count - held) * share / max(1.0 - share, 1e-9))
+        return float(poisson_strength(np.array([held]), np.array([max(expected, 0.5)]))[0])
+
+    def residual(self, column: int, target: int) -> np.ndarray:
+        """(n,) float32: in the class or not, less what the other columns foretell."""
+        if (column, target) not in self.residuals:
+            if len(self.residuals) >= 64:
+                self.residuals.clear()
+            told = self.model.share(None, target, (column,))
+            self.residuals[column, target] = ((self.labels == target) - told).astype(np.float32)
+        return self.residuals[column, target]
+
+    def main_effects(self, columns: tuple[int, ...], values: tuple[int, ...], target: int, rows: np.ndarray) -> float:
+        """What the single values add to the chance of the class, as their other holders show."""
+        total = 0.0
+        for column, value in zip(columns, values, strict=True):
+            residual = self.residual(column, target)
+            holders = self.holders[column](value)
+            effect = float(residual[holders].sum(dtype=np.float64) - residual[rows].sum(dtype=np.float64))
+            total += max(effect / (len(holders) - len(rows) + 10.0), 0.0)
+        return total
+
+    def nearby(self, column: int, value: int, target: int) -> float:
+        """What a number next to this one (within a twentieth of the range) adds to the chance of the class."""
+        x = self.table[self.table.names[column]]
+        at = float(self.values[column][value])
+        if x.kind == "category" or not np.isfinite(at):
+            return 0.0
+        if column not in self.reach:
+            low, high = np.quantile(x.values[np.isfinite(x.values)], [0.05, 0.95], method="inverted_cdf")
+            self.reach[column] = 0.05 * float(high - low)
+        with np.errstate(invalid="ignore"):
+            near = np.flatnonzero((np.abs(x.values - at) <= self.reach[column]) & (x.values != at))
+        return max(float(self.residual(column, target)[near].sum(dtype=np.float64)) / (len(near) + 10.0), 0.0)
 
     # -- what is called
 
@@ -229,7 +287,7 @@ class _Search:
         """Leaders with a family-wise p <= alpha, each as its widest equally pure form, best first."""
         leaders, follow = _leaders(found[:LEADING])
         scores = np.array([t.score for t in leaders])
-        p = np.maximum(np.minimum(self.searched * _upper(scores), 1.0), exponential_tail_p(scores))
+        p = np.maximum(np.minimum(self.searched * _upper(scores - MARGIN), 1.0), exponential_tail_p(scores))
         out: list[tuple[_Tuple, float]] = []
         for k in np.flatnonzero(p <= self.of.alpha):
             best = leaders[k]
@@ -254,7 +312,7 @@ class _Search:
         wanted = 3.0
         while wanted < 60.0:
             tail = exponential_tail_p(np.append(scores, wanted))[-1]
-            if max(self.searched * float(_upper(np.array([wanted]))[0]), tail) <= self.of.alpha:
+            if max(self.searched * float(_upper(np.array([wanted - MARGIN]))[0]), tail) <= self.of.alpha:
                 break
             wanted += 0.5
         needed = []

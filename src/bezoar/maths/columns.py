@@ -70,14 +70,15 @@ def robust_scale(values: np.ndarray, limit: float = 8.0) -> np.ndarray:
 
     The spread is the interquartile range over 1.35, or the standard deviation where that is 0.
     """
-    values = np.asarray(values, np.float64)
+    values = np.clip(np.asarray(values, np.float64), -1e150, 1e150)
     known = values[np.isfinite(values)]
     if len(known) == 0:
         return np.zeros(len(values), np.float32)
     low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
-    spread = (high - low) / 1.35 or float(known.std()) or 1.0
+    with np.errstate(over="ignore"):
+        spread = (high - low) / 1.35 or float(known.std()) or 1.0
     with np.errstate(over="ignore", invalid="ignore"):
-        scaled = np.nan_to_num((values - middle) / spread, nan=0.0, posinf=1e30, neginf=-1e30)
+        scaled = np.nan_to_num((values - middle) / max(spread, 1e-150), nan=0.0, posinf=1e30, neginf=-1e30)
     return np.clip(np.arcsinh(scaled), -limit, limit).astype(np.float32)
 
 
@@ -92,9 +93,9 @@ def decimals(values: np.ndarray, most: int = 6) -> np.ndarray:
     open_ = np.isfinite(values)
     out[~open_] = -1
     for digits in range(most):
-        scaled = values * 10.0 ** digits
-        with np.errstate(invalid="ignore"):
-            whole = open_ & (np.abs(scaled - np.rint(scaled)) <= 1e-7 * np.maximum(np.abs(scaled), 1.0))
+        with np.errstate(invalid="ignore", over="ignore"):
+            scaled = values * 10.0 ** digits
+            whole = open_ & (np.abs(scaled - np.rint(scaled)) <= 1e-9 + 1e-11 * np.abs(scaled))
         out[whole] = digits
         open_ &= ~whole
     return out
@@ -109,7 +110,7 @@ def tail_gap(values: np.ndarray, share: float = 0.05, least: int = 2) -> tuple[f
     >>> tail_gap(np.array([1., 2, 3, 4, 5, 6, 7, 8, 50, 50]), share=0.3)[1]
     29.0
     """
-    known = np.sort(values[np.isfinite(values)])
+    known = np.sort(np.clip(values[np.isfinite(values)], -1e300, 1e300))
     low, high = -np.inf, np.inf
     k = int(share * len(known))
     if k < least or len(known) < 8:

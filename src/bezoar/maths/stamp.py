@@ -78,20 +78,26 @@ class AdditiveModel:
             self._references[target] = (reference + 0.5) / np.repeat(total + 0.5 * size, size, axis=1)
         return self._references[target]
 
-    def rate(self, holders: np.ndarray) -> np.ndarray:
-        """(width,) P(holder | cell): the share of the rows of each cell that are among `holders`."""
-        among = np.zeros(int(self.starts[-1]))
+    def among(self, holders: np.ndarray) -> np.ndarray:
+        """(width,) how many rows of each cell are among `holders`."""
+        out = np.zeros(int(self.starts[-1]))
         for start in range(0, len(holders), 100_000):
-            among += np.bincount(self.places[holders[start:start + 100_000]].ravel(), minlength=len(among))
-        return among / np.maximum(self.cells.sum(axis=1), 1.0)
+            out += np.bincount(self.places[holders[start:start + 100_000]].ravel(), minlength=len(out))
+        return out
 
-    def foretold(self, rate: np.ndarray, rows: np.ndarray, without: tuple[int, ...]) -> float:
-        """How many of `rows` some one other column foretells to be holders: the largest sum of `rate` over the cells of a column.
+    def foretold(self, among: np.ndarray, rows: np.ndarray, column: int) -> float:
+        """The share of `rows` that some one other column foretells to hold a value of `column`, as the other rows teach it.
 
-        `without` are the columns that may not tell, the value's own among them.
+        `among` are the holders of the value cell by cell; `rows` all hold it.
         """
-        told = rate[self.places[rows]].sum(axis=0)
-        told[list(without)] = 0.0
+        chosen = self.places[rows]
+        own = np.bincount(chosen.ravel(), minlength=len(among))
+        total = self.cells.sum(axis=1) - own
+        outside = slice(int(self.starts[column]), int(self.starts[column + 1]))
+        plain = max(float((among - own)[outside].sum()), 0.0) / max(float(total[outside].sum()), 1.0)
+        rate = (np.maximum(among - own, 0.0) + 5.0 * plain) / (total + 5.0)
+        told = rate[chosen].mean(axis=0)
+        told[column] = 0.0
         return float(told.max(initial=0.0))
 
     def spread(self, rows: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
@@ -127,7 +133,7 @@ def exponential_tail_p(scores: np.ndarray, inner: int = 4, outer: int = 40) -> n
     """(s,) family-wise p of each score as the largest of its peers, whose own upper tail is the null.
 
     The tail is taken as exponential between the ranks `inner` and `outer`, so that the few planted ones do not bend it, and the
-    error of the fitted scale is paid for (Pareto instead of exponential). With fewer than 2 x `inner` positive scores: zeros,
+    error of the fitted scale is paid for (Pareto instead of exponential). With fewer than 5 x `inner` positive scores: zeros,
     that is, the peers say nothing and another test must.
 
     >>> p = exponential_tail_p(np.r_[30.0, np.linspace(0.1, 5, 50)])
@@ -136,7 +142,7 @@ def exponential_tail_p(scores: np.ndarray, inner: int = 4, outer: int = 40) -> n
     """
     top = np.sort(scores)[::-1][:outer]
     top = top[top > 0]
-    if len(top) < 2 * inner:
+    if len(top) < 5 * inner:
         return np.zeros(len(scores))
     count, low = len(top), top[-1]
     scale = max((top[inner - 1] - low) / np.sum(1.0 / np.arange(inner, count)), 0.05 * top[inner - 1], 1e-9)

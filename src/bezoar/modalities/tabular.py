@@ -27,6 +27,10 @@ FAMILIES = ("value", "rare category", "beyond", "missing", "digits", "pair", "tr
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
+VALUE, COARSE, PAIR = 2.0, 0.5, 2.0
+"""Weights of exact values, orders of magnitude and pairs in the probe's features."""
+
+
 def _hash(*parts: np.ndarray) -> np.ndarray:
     """Stateless 64-bit mixing of equal-length (or scalar) uint64 arrays."""
     h = np.zeros(1, np.uint64)
@@ -43,6 +47,12 @@ def _name_hash(text: str) -> np.uint64:
     import hashlib
 
     return np.frombuffer(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), np.uint64)[0]
+
+
+def _magnitude(values: np.ndarray) -> np.ndarray:
+    """(n,) uint64: numbers rounded to half a natural logarithm, signs kept; missing counts as 0."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray((np.rint(np.arcsinh(np.nan_to_num(values)) * 2.0) + 0.0).view(np.uint64))
 
 
 def _cell_hash(name: str, column: Column) -> np.ndarray:
@@ -139,7 +149,7 @@ class Tabular(Modality):
         """
         from scipy.sparse import csr_array, vstack
 
-        chunk = 50_000
+        chunk = max(1000, 8_000_000 // max(len(inputs.columns) ** 2, 1))
         blocks = [self._features(inputs.take(np.arange(s, min(s + chunk, len(inputs))))) for s in range(0, len(inputs), chunk)]
         return vstack(blocks, format="csr") if blocks else csr_array((0, 1 << self.probe_bits), dtype=np.float32)
 
@@ -149,27 +159,28 @@ class Tabular(Modality):
         n, size = len(part), 1 << self.probe_bits
         hashed = [_cell_hash(name, c) for name, c in part.columns.items()]
         plain = [(c.values == 0) | np.isnan(c.values) if c.kind != "category" else c.values < 0 for c in part.columns.values()]
-        rows, places = [], []
-        everything = np.arange(n)
-        for h, (name, c) in zip(hashed, part.columns.items(), strict=True):
-            rows.append(everything)
-            places.append(h)
-            if c.kind != "category":
-                with np.errstate(invalid="ignore", over="ignore"):
-                    coarse = np.rint(np.arcsinh(np.nan_to_num(c.values)) * 2.0)
-                rows.append(everything)
-                places.append(_hash(np.array([_name_hash(name + "\0~")], np.uint64), coarse.view(np.uint64)))
-        sparse = len(hashed) > 20
-        for i in range(len(hashed)):
-            for j in range(i + 1, len(hashed)):
-                chosen = np.flatnonzero(~plain[i] & ~plain[j]) if sparse else everything
-                rows.append(chosen)
-                places.append(_hash(hashed[i][chosen], hashed[j][chosen]))
-        row = np.concatenate(rows) if rows else np.zeros(0, np.int64)
-        hashes = np.concatenate(places) if places else np.zeros(0, np.uint64)
-        place = (hashes >> np.uint64(64 - self.probe_bits)).astype(np.int64)
-        weight = np.full(len(row), 1.0 / np.sqrt(max(len(hashed), 1)), np.float32)
-        return csr_array((weight, (row, place)), shape=(n, size))
+        d = len(hashed)
+        if d == 0:
+            return csr_array((n, size), dtype=np.float32)
+        cells, empty = np.stack(hashed, axis=1), np.stack(plain, axis=1)
+        coarse = [_hash(np.array([_name_hash(name + "\0~")], np.uint64), _magnitude(c.values))
+                  for name, c in part.columns.items() if c.kind != "category"]
+        places, held, weights = [cells], [np.ones((n, d), bool)], [np.full(d, VALUE)]
+        if coarse:
+            places.append(np.stack(coarse, axis=1))
+            held.append(np.ones((n, len(coarse)), bool))
+            weights.append(np.full(len(coarse), COARSE))
+        for i in range(d - 1):
+            places.append(_hash(cells[:, i:i + 1], cells[:, i + 1:]))
+            held.append(~empty[:, i:i + 1] & ~empty[:, i + 1:] if d > 20 else np.ones((n, d - 1 - i), bool))
+            weights.append(np.full(d - 1 - i, PAIR))
+        kept = np.concatenate(held, axis=1)
+        place = (np.concatenate(places, axis=1) >> np.uint64(64 - self.probe_bits)).astype(np.int64)
+        weight = np.broadcast_to(np.concatenate(weights).astype(np.float32), kept.shape)
+        indptr = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
+        out = csr_array((weight[kept], place[kept], indptr), shape=(n, size))
+        out.sum_duplicates()
+        return out
 
     # -- atoms
 
@@ -246,10 +257,9 @@ class Tabular(Modality):
         digits = decimals(column.values)
         counts = np.bincount(digits[digits >= 0], minlength=7)
         usual = int(np.argmax(counts))
-        for rows, words in ((np.flatnonzero(digits > usual), f"more than {usual} decimals"),
-                            (np.flatnonzero((digits >= 0) & (digits < usual)), f"fewer than {usual} decimals")):
-            if least <= len(rows) <= most:
-                add("digits", rows, np.nan, (name, words))
+        for k in np.flatnonzero((counts >= least) & (counts <= most)):
+            if k != usual:
+                add("digits", np.flatnonzero(digits == k), np.nan, (name, f"written with {k} decimals"))
 
     # -- triggers
 
