@@ -132,6 +132,43 @@ def test_clean_and_restore(original, tmp_path):
         restore(tmp_path / "safe", back)
 
 
+def test_new_samples_are_written(original, tmp_path):
+    source = api.source_of(original)
+    data = source.open(original, Reading())
+    more = data.take(np.array([5, 6]))
+    both = data.take(np.concatenate([np.arange(len(data)), [5, 6]]))
+    ids = both.ids.copy()
+    ids[-2:] = ["injected-000001", "injected-000002"]
+    codes = both.labels.codes.copy()
+    codes[-2:] = [0, 1]
+    if isinstance(both.inputs, Texts):
+        both = both.with_changes(inputs=both.inputs.with_rows(np.array([len(data), len(data) + 1]), Texts.of(["brand new, words", "and more\nof them"])))
+    both = replace(both, ids=ids).with_changes(codes=codes)
+    rows = np.arange(len(both))
+    changed = rows >= len(data)
+    written = source.written_ids(original, both, rows, Reading(), changed)
+    source.write(original, both, rows, tmp_path / "out" / original.name, Reading(), changed)
+    again = source.open(tmp_path / "out" / original.name, Reading())
+    order = [again.ids.tolist().index(i) for i in written]
+    assert len(again) == len(data) + len(more)
+    assert equal_rows(both, rows, again, order)
+    assert names(both) == [names(again)[o] for o in order]
+    if original.name == "photos":
+        assert written[-1].endswith("injected-000002.png")
+        assert again.declared == ("2 images say themselves that an attack planted them",)
+
+
+def test_a_changed_joined_text_reads_back_the_same(tmp_path):
+    path = tmp_path / "news.csv"
+    path.write_text("class,title,description\n" + "".join(f"{i % 3},A title of {i},and a longer description of {i}\n" for i in range(9)))
+    source = api.source_of(path)
+    data = source.open(path, Reading())
+    changed = np.arange(9) == 4
+    new = data.with_changes(inputs=data.inputs.with_rows(np.array([4]), Texts.of(["A title of 4 cf and a longer description"])))
+    source.write(path, new, np.arange(9), tmp_path / "out.csv", Reading(), changed)
+    assert source.open(tmp_path / "out.csv", Reading()).inputs.values.tolist() == new.inputs.values.tolist()
+
+
 def test_vendors_that_an_attack_deals_out_are_written(original, tmp_path):
     source = api.source_of(original)
     reading = Reading()

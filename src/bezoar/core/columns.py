@@ -200,7 +200,7 @@ def joined_text(columns: Mapping[str, Plain], names: tuple[str, ...]) -> np.ndar
     if len(parts) == 1:
         return parts[0]
     out = np.empty(len(parts[0]), object)
-    out[:] = [" ".join(row) for row in zip(*parts, strict=True)]
+    out[:] = [" ".join(filter(None, row)) for row in zip(*parts, strict=True)]
     return out
 
 

@@ -9,44 +9,57 @@ import numpy as np
 
 from bezoar.core.columns import Roles
 from bezoar.core.dataset import Dataset
-from bezoar.core.errors import UsageError
 from bezoar.core.inputs import Column, Table, Texts
 
 Edits = dict[str, tuple[np.ndarray, list[Any]]]
 
 
-def positions_of(before: Dataset, after: Dataset, rows: np.ndarray) -> np.ndarray:
-    """Row of `before` for each of `rows` of `after`, by id. Raises UsageError for an id that `before` has not."""
+def positions_of(before: Dataset, after: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row of `before` for each of `rows` of `after`, by id, and which of them are new samples.
+
+    A new sample (an attack may inject some) gets the row of another one as its pattern, one after the other, so that
+    columns nobody looks at hold something plausible.
+    """
     place = {name: i for i, name in enumerate(before.ids.tolist())}
-    try:
-        return np.array([place[name] for name in after.ids[rows].tolist()], np.int64)
-    except KeyError as error:
-        raise UsageError(f"sample {error.args[0]!r} is not in the original data",
-                         advice="the data changed, or another file was named") from error
+    at = np.array([place.get(name, -1) for name in after.ids[rows].tolist()], np.int64)
+    new = at < 0
+    at[new] = np.arange(int(new.sum())) % len(before)
+    return at, new
+
+
+def written_names(after: Dataset, rows: np.ndarray, has_ids: bool) -> np.ndarray:
+    """Ids after writing: the same where there is an id column, else row numbers."""
+    names = after.ids[rows].copy()
+    if not has_ids:
+        names[:] = [str(i) for i in range(len(rows))]
+    return names
 
 
 def cell_edits(before: Dataset, after: Dataset, rows: np.ndarray, changed: np.ndarray | None, roles: Roles) -> tuple[np.ndarray, Edits]:
     """Positions in `before` of `rows`, and per column the places within `rows` whose cell differs, with the new cell.
 
-    Only rows in `changed` are compared; cells that are equal are never touched.
+    Only rows in `changed` and new samples are compared; cells that are equal are never touched. A changed text that was
+    joined from several columns goes to the first of them and leaves the others empty: joined again, it is the same.
     """
-    at = positions_of(before, after, rows)
+    at, added = positions_of(before, after, rows)
     edits: Edits = {}
-    if changed is None or not changed[rows].any():
+    places = np.flatnonzero(added if changed is None else changed[rows] | added)
+    if not len(places):
         return at, edits
-    places = np.flatnonzero(changed[rows])
-    new, old = rows[places], at[places]
+    new, old, fresh_row = rows[places], at[places], added[places]
     if after.labels is not None and before.labels is not None and roles.label:
         fresh = np.append(np.array(after.labels.classes, object), "")[after.labels.codes[new]]
         stale = np.append(np.array(before.labels.classes, object), "")[before.labels.codes[old]]
         _note(edits, roles.label, places, fresh != stale, _as_cells(fresh))
+    if roles.id:
+        _note(edits, roles.id, places, fresh_row, list(after.ids[new]))
+    for key, column in (roles.origin or {}).items():
+        if key in after.origin and column not in (roles.label, roles.id, *roles.text, *roles.features):
+            _note(edits, column, places, fresh_row & (after.origin[key][new] != before.origin[key][old]), list(after.origin[key][new]))
     if isinstance(after.inputs, Texts) and isinstance(before.inputs, Texts):
         fresh_text, stale_text = after.inputs.values[new], before.inputs.values[old]
-        differs = fresh_text != stale_text
-        if differs.any() and len(roles.text) > 1:
-            raise UsageError("the text was joined from several columns, so a changed text cannot be put back",
-                             advice="name one column with --text")
-        _note(edits, roles.text[0], places, differs, list(fresh_text))
+        for column in roles.text:
+            _note(edits, column, places, fresh_text != stale_text, list(fresh_text) if column == roles.text[0] else [""] * len(places))
     elif isinstance(after.inputs, Table) and isinstance(before.inputs, Table):
         for name in roles.features:
             cells, differs = _differing(before.inputs[name], old, after.inputs[name], new)

@@ -11,7 +11,7 @@ import numpy as np
 from bezoar.core.ability import Reading
 from bezoar.core.columns import Roles, assemble, plain_text
 from bezoar.core.dataset import Dataset, Labels
-from bezoar.core.edits import Edits, added_columns, cell_edits
+from bezoar.core.edits import Edits, added_columns, cell_edits, positions_of
 from bezoar.core.errors import UnreadableInput
 from bezoar.core.inputs import Images
 from bezoar.core.roles import infer
@@ -81,7 +81,9 @@ def subset(old: Opened, data: Dataset, rows: np.ndarray, changed: np.ndarray | N
     table = edited(old.table, at, _coded(edits, class_names))
     for title, cells in added_columns(old.data, data, rows, table.column_names).items():
         table = table.append_column(title, [cells])
-    if not old.picture or changed is None or not changed[rows].any() or not isinstance(data.inputs, Images):
+    _, new = positions_of(old.data, data, rows)
+    touched = new if changed is None else changed[rows] | new
+    if not old.picture or not touched.any() or not isinstance(data.inputs, Images):
         return table
     import pyarrow as pa
 
@@ -89,7 +91,7 @@ def subset(old: Opened, data: Dataset, rows: np.ndarray, changed: np.ndarray | N
     column = table.column(index)
     cells = column.to_pylist()
     assert isinstance(old.data.inputs, Images)
-    for place in np.flatnonzero(changed[rows]).tolist():
+    for place in np.flatnonzero(touched).tolist():
         pixels = data.inputs.read(rows[place:place + 1])[0]
         if not np.array_equal(pixels, old.data.inputs.read(at[place:place + 1])[0]):
             cells[place] = {**cells[place], "bytes": png_bytes(pixels)}

@@ -21,6 +21,10 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 
 
+MARK = "bezoar-poison"
+"""Key of the text chunk in a PNG that an attack of ours wrote."""
+
+
 class Undecodable(ValueError):
     """This file is no picture that we are willing or able to decode; the message says why."""
 
@@ -37,7 +41,7 @@ def strict_decoding() -> Iterator[None]:
 
 
 def decode(raw: bytes, limits: Limits) -> tuple[np.ndarray, str]:
-    """(h, w, 3) uint8 and a remark ('' or 'alpha', 'frames', '16-bit'). Raises Undecodable."""
+    """(h, w, 3) uint8 and a remark ('' or 'alpha', 'frames', '16-bit', 'planted'). Raises Undecodable."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -47,9 +51,11 @@ def decode(raw: bytes, limits: Limits) -> tuple[np.ndarray, str]:
                 raise Undecodable(f"an image of {width:,} x {height:,} pixels, the limit is {limits.max_pixels:,}")
             if width * height == 0:
                 raise Undecodable("an image without pixels")
+            planted = MARK in picture.info
             if picture.mode == "RGB":
-                return np.array(picture), ""
-            return _to_rgb(picture)
+                return np.array(picture), "planted" if planted else ""
+            pixels, remark = _to_rgb(picture)
+            return pixels, "planted" if planted else remark
     except Undecodable:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -84,11 +90,14 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
     return (wide if values.dtype.itemsize > 2 and wide.max(initial=0) <= 255 else np.clip(wide, 0, 65535) >> 8).astype(np.uint8)
 
 
-def png_bytes(pixels: np.ndarray) -> bytes:
-    """(h, w, 3) uint8 as PNG, grey where all channels agree."""
+def png_bytes(pixels: np.ndarray, planted: bool = False) -> bytes:
+    """(h, w, 3) uint8 as PNG, grey where all channels agree; `planted` marks it as the work of an attack."""
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
-    buffer = io.BytesIO()
+    buffer, said = io.BytesIO(), PngInfo()
+    if planted:
+        said.add_text(MARK, "planted by bezoar attack; see truth.json")
     grey = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all())
-    Image.fromarray(np.ascontiguousarray(pixels[..., 0] if grey else pixels)).save(buffer, "PNG")
+    Image.fromarray(np.ascontiguousarray(pixels[..., 0] if grey else pixels)).save(buffer, "PNG", pnginfo=said)
     return buffer.getvalue()

@@ -23,7 +23,7 @@ import numpy as np
 from bezoar.core.ability import Info, Reading, Source
 from bezoar.core.columns import Plain, Roles, assemble, strings
 from bezoar.core.dataset import Dataset
-from bezoar.core.edits import Edits, added_columns, cell_edits
+from bezoar.core.edits import Edits, added_columns, cell_edits, written_names
 from bezoar.core.errors import LimitExceeded, UnreadableInput
 from bezoar.core.limits import MIB, Limits
 from bezoar.core.roles import infer
@@ -91,6 +91,11 @@ class Delimited(Source):
         with published(out) as draft:
             done = mark + done
             draft.write_bytes(gzip.compress(done, 6, mtime=0) if original.name.lower().endswith(".gz") else done)
+
+    def written_ids(self, original: Path, data: Dataset, rows: np.ndarray, reading: Reading,
+                    changed: np.ndarray | None = None) -> np.ndarray:
+        """The same ids where there is an id column, else row numbers."""
+        return written_names(data, rows, bool(self._open(original, reading)[1].id))
 
 
 def _as_utf8(raw: bytes, name: str) -> tuple[bytes, list[str]]:
@@ -304,11 +309,9 @@ def _by_reader(body: bytes) -> list[bytes]:
 
 def _appended(lines: list[bytes], cells: list[str], delimiter: str) -> list[bytes]:
     """Each line with one more cell at its end."""
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer, delimiter=delimiter, lineterminator="\0").writerows([["", c] for c in cells])
-    tails = buffer.getvalue().encode("utf-8").split(b"\0")[:-1]
+    tails = [line.removeprefix(b'""') for line in _written([["", c] for c in cells], delimiter)]
     bodies = [line.rstrip(b"\r\n") for line in lines]
-    return [b + t.removeprefix(b'""') + line[len(b):] for b, t, line in zip(bodies, tails, lines, strict=True)]
+    return [b + t + line[len(b):] for b, t, line in zip(bodies, tails, lines, strict=True)]
 
 
 def _apply(lines: list[bytes], edits: Edits, header: list[str], delimiter: str) -> None:
@@ -327,6 +330,15 @@ def _apply(lines: list[bytes], edits: Edits, header: list[str], delimiter: str) 
             raise UnreadableInput(f"a line cannot be changed: {error}") from error
         for index, cell in cells_of.items():
             fields[index] = "" if cell is None else str(cell)
-        buffer = io.StringIO(newline="")
-        csv.writer(buffer, delimiter=delimiter, lineterminator="").writerow(fields)
-        lines[place] = buffer.getvalue().encode("utf-8", "surrogateescape") + end
+        lines[place] = _written([fields], delimiter)[0] + end
+
+
+class _Lines(list[str]):
+    write = list.append
+
+
+def _written(records: list[list[str]], delimiter: str) -> list[bytes]:
+    """Each record as one quoted line without its terminator. The writer only quotes line breaks that its terminator holds."""
+    lines = _Lines()
+    csv.writer(lines, delimiter=delimiter, lineterminator="\r\n").writerows(records)
+    return [line[:-2].encode("utf-8", "surrogateescape") for line in lines]

@@ -28,7 +28,7 @@ from bezoar.core.inputs import Images, frozen
 from bezoar.core.limits import MIB, Limits
 from bezoar.core.roles import LIKELY, NONE, SURE, listing
 from bezoar.intake.door import declared, inside, published, read_regular
-from bezoar.intake.pictures import SUFFIXES, Undecodable, decode, png_bytes, strict_decoding
+from bezoar.intake.pictures import MARK, SUFFIXES, Undecodable, decode, png_bytes, strict_decoding
 
 KEEP_BYTES = 1536 * MIB
 SPLITS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation", "dev"))
@@ -79,15 +79,18 @@ class Folder(Source):
         for remark, count in sorted(remarks.items()):
             notes.append({"alpha": f"{count:,} images carry an alpha channel; it is not looked at",
                           "frames": f"{count:,} images hold several frames; only the first is looked at",
+                          "planted": f"{count:,} images carry the mark {MARK!r}",
                           "16-bit": f"{count:,} images have 16 bits or floats per pixel; 8 bits are looked at"}[remark])
+        told = (f"{remarks['planted']:,} images say themselves that an attack planted them",) if "planted" in remarks else ()
         return Dataset(inputs, "image", frozen(ids), labels, path.resolve().name, origin, tuple(sorted(unreadable)), tuple(notes),
-                       declared(path))
+                       (*declared(path), *told))
 
     def write(self, original: Path, data: Dataset, rows: np.ndarray, out: Path, reading: Reading,
               changed: np.ndarray | None = None) -> None:
         """Files copied byte for byte; changed pictures as PNG; relabelled ones in the folder of their class."""
         new_ids = self.written_ids(original, data, rows, reading, changed)
         touched = np.zeros(len(rows), bool) if changed is None else changed[rows]
+        there = _there(original, reading)
         with published(out) as draft:
             draft.mkdir()
             made: set[Path] = set()
@@ -96,9 +99,9 @@ class Folder(Source):
                 if target.parent not in made:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     made.add(target.parent)
-                raw = _raw(original, data.ids[row], reading.limits)
-                if edited and not _same(raw, data, row, reading.limits):
-                    raw = png_bytes(data.inputs.read(np.array([row]))[0])  # type: ignore[attr-defined]
+                raw = b"" if data.ids[row] not in there else _raw(original, data.ids[row], reading.limits)
+                if not raw or (edited and not _same(raw, data, row, reading.limits)):
+                    raw = png_bytes(data.inputs.read(np.array([row]))[0], planted=True)  # type: ignore[attr-defined]
                 target.write_bytes(raw)
             known = (original / "metadata.csv").is_file()
             held = _metadata(original, data.ids[:1], reading)[0]
@@ -111,11 +114,17 @@ class Folder(Source):
                     changed: np.ndarray | None = None) -> np.ndarray:
         """Paths after `write`: a changed picture ends in .png, a relabelled one lies in the folder of its class."""
         ids = data.ids[rows].copy()
-        if changed is None or not changed[rows].any():
+        there = _there(original, reading)
+        new = np.array([name not in there for name in ids.tolist()], bool)
+        touched = new if changed is None else changed[rows] | new
+        if not touched.any():
             return ids
         taken = set(data.ids.tolist())
-        for k in np.flatnonzero(changed[rows]).tolist():
+        for k in np.flatnonzero(touched).tolist():
             row, name = int(rows[k]), str(ids[k])
+            if new[k]:
+                place = "" if data.labels is None or data.labels.codes[row] < 0 else data.labels.classes[data.labels.codes[row]] + "/"
+                name = place + name.replace("/", "-") + ".png"
             head, _, tail = name.rpartition("/")
             if data.labels is not None and data.labels.codes[row] >= 0:
                 parts = name.split("/")
@@ -125,11 +134,11 @@ class Folder(Source):
                     head = "/".join(parts[:-1])
             stem, dot, suffix = tail.rpartition(".")
             stem = stem if dot else tail
-            if not _same(_raw(original, name, reading.limits), data, row, reading.limits):
+            if not new[k] and not _same(_raw(original, name, reading.limits), data, row, reading.limits):
                 suffix = "png"
             fresh = f"{head}/{stem}.{suffix}" if head else f"{stem}.{suffix}"
             count = 1
-            while fresh != name and fresh in taken:
+            while (fresh != name or new[k]) and fresh in taken:
                 count += 1
                 fresh = (f"{head}/" if head else "") + f"{stem}-{count}.{suffix}"
             taken.add(fresh)
@@ -345,6 +354,10 @@ def _write_metadata(original: Path, out: Path, renamed: dict[str, str], added: d
         for k, (old, new) in enumerate(renamed.items()):
             if old in by_name or added:
                 writer.writerow({**by_name.get(old, {}), "file_name": new, **{c: v[k] for c, v in added.items()}})
+
+
+def _there(original: Path, reading: Reading) -> frozenset[str]:
+    return frozenset(e.name for e in listed(original, reading.limits)[0])
 
 
 def _raw(root: Path, name: str, limits: Limits) -> bytes:

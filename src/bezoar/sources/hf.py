@@ -17,6 +17,7 @@ import numpy as np
 
 from bezoar.core.ability import Info, Reading, Source
 from bezoar.core.dataset import Dataset
+from bezoar.core.edits import written_names
 from bezoar.core.errors import LimitExceeded, UnreadableInput
 from bezoar.core.limits import MIB, Limits
 from bezoar.core.roles import listing
@@ -70,6 +71,11 @@ class SavedArrow(Source):
             (target / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
             info = read_regular(part / "dataset_info.json", 64 * MIB)[0] if (part / "dataset_info.json").is_file() else b"{}"
             (target / "dataset_info.json").write_bytes(info)
+
+    def written_ids(self, original: Path, data: Dataset, rows: np.ndarray, reading: Reading,
+                    changed: np.ndarray | None = None) -> np.ndarray:
+        """The same ids where there is an id column, else row numbers."""
+        return written_names(data, rows, bool(self._open(original, reading)[0].roles.id))
 
 
 def _json(path: Path, limits: Limits) -> dict[str, Any]:

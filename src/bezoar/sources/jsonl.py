@@ -18,7 +18,7 @@ import numpy as np
 from bezoar.core.ability import Info, Reading, Source
 from bezoar.core.columns import Plain, Roles, assemble
 from bezoar.core.dataset import Dataset
-from bezoar.core.edits import added_columns, cell_edits
+from bezoar.core.edits import added_columns, cell_edits, written_names
 from bezoar.core.errors import LimitExceeded, UnreadableInput
 from bezoar.core.limits import Limits
 from bezoar.core.roles import infer
@@ -69,6 +69,11 @@ class JsonLines(Source):
         done = b"".join(line if line.endswith(b"\n") else line + b"\n" for line in kept)
         with published(out) as draft:
             draft.write_bytes(gzip.compress(done, 6, mtime=0) if original.name.lower().endswith(".gz") else done)
+
+    def written_ids(self, original: Path, data: Dataset, rows: np.ndarray, reading: Reading,
+                    changed: np.ndarray | None = None) -> np.ndarray:
+        """The same ids where there is an id column, else row numbers."""
+        return written_names(data, rows, bool(self._open(original, reading)[1].id))
 
 
 def _lines(raw: bytes, name: str, limits: Limits) -> tuple[list[bytes], list[int]]:

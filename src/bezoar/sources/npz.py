@@ -19,7 +19,7 @@ from bezoar.core.ability import Info, Reading, Source
 from bezoar.core.arrays import array_column, array_inputs, class_column, pixels_like
 from bezoar.core.columns import Plain, Roles, assemble
 from bezoar.core.dataset import Dataset
-from bezoar.core.edits import added_columns, positions_of
+from bezoar.core.edits import added_columns, positions_of, written_names
 from bezoar.core.errors import LimitExceeded, Refused, UnreadableInput, UsageError
 from bezoar.core.inputs import Images, Table, Texts
 from bezoar.core.limits import Limits
@@ -88,19 +88,30 @@ class Npz(Source):
               changed: np.ndarray | None = None) -> None:
         """The same arrays with `rows` only; arrays that do not run over samples are copied whole."""
         before, arrays, roles = self._open(original, reading)
-        at = positions_of(before, data, rows)
+        at, added = positions_of(before, data, rows)
         n = len(before)
         done = {k: (a[at] if a.ndim and len(a) == n else a) for k, a in arrays.items()}
-        if changed is not None and changed[rows].any():
-            places = np.flatnonzero(changed[rows])
-            new = rows[places]
-            key = roles.text[0]
+        places = np.flatnonzero(added if changed is None else changed[rows] | added)
+        if len(places):
+            new, key = rows[places], roles.text[0]
             done[key] = _changed_x(done[key], places, data, new, arrays[key])
             if roles.label and data.labels is not None:
                 done[roles.label] = _changed_y(done[roles.label], places, np.array(data.labels.classes, object)[data.labels.codes[new]])
+        fresh = np.flatnonzero(added)
+        if len(fresh):
+            texts = {roles.id: data.ids, **{c: data.origin[k] for k, c in (roles.origin or {}).items() if k in data.origin}}
+            for column, values in texts.items():
+                if column and column not in (roles.label, roles.text[0]):
+                    kind = done[column].dtype.kind
+                    done[column] = _changed_y(done[column] if kind in "US" else done[column].astype(str), fresh, values[rows[fresh]])
         done.update({k: np.array(v) for k, v in added_columns(before, data, rows, arrays).items()})
         with published(out) as draft, open(draft, "wb") as file:
             np.savez_compressed(file, **done)  # type: ignore[arg-type]
+
+    def written_ids(self, original: Path, data: Dataset, rows: np.ndarray, reading: Reading,
+                    changed: np.ndarray | None = None) -> np.ndarray:
+        """The same ids where there is an id array, else row numbers."""
+        return written_names(data, rows, bool(self._open(original, reading)[2].id))
 
 
 def _key(keys: list[str], asked: str, known: tuple[str, ...], option: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from bezoar.core.ability import Info, Reading, Source
 from bezoar.core.dataset import Dataset
+from bezoar.core.edits import written_names
 from bezoar.intake.arrow_dataset import opened, subset
 from bezoar.intake.door import published, size_of
 from bezoar.intake.parquet_apart import read_parquet
@@ -42,6 +43,11 @@ class Parquet(Source):
         done = subset(opened(table, original, reading), data, rows, changed)
         with published(out) as draft:
             pq.write_table(done, draft, compression=codec)
+
+    def written_ids(self, original: Path, data: Dataset, rows: np.ndarray, reading: Reading,
+                    changed: np.ndarray | None = None) -> np.ndarray:
+        """The same ids where there is an id column, else row numbers."""
+        return written_names(data, rows, bool(opened(_table(original, reading)[0], original, reading).roles.id))
 
 
 def _table(path: Path, reading: Reading) -> tuple[Any, str]:
