@@ -30,6 +30,8 @@ AUDITS = 200
 """Leading candidates of a test that are looked at row by row."""
 LEAVE_OUT_CLASSES = 100
 """Above this many classes the content model is used as it is."""
+FEW_PEERS = 20
+"""From so many leading candidates on their own tail is a null, where the content cannot see the atoms."""
 HELD_BY_ALL = 0.8
 """Share of the holders from which on a word belongs to what they share."""
 COMMON_WORD = 0.2
@@ -142,28 +144,32 @@ class Association(Detector):
         first = np.flatnonzero(lead == np.arange(len(lead)))
         first = first[np.argsort(-c.score[first], kind="stable")]
         if c.why == "label-free":
-            log_p = ma.poisson_log_tail(c.found[first], c.expected[first]) + work.log_searched(c.atom[first], False)
-            by_tail = ma.tail_p(c.score[first])
-            p[first] = np.minimum(TESTS * np.maximum(np.exp(np.minimum(log_p, 0)), by_tail), 1)
+            few = len(first) < FEW_PEERS  # then nature is granted twice what its null says
+            log_p = ma.poisson_log_tail(c.found[first], c.expected[first] * (1 + few)) + work.log_searched(c.atom[first], False)
+            p[first] = np.minimum(TESTS * np.exp(np.minimum(log_p, 0)), 1)
+            if not few:
+                p[first] = np.maximum(p[first], np.minimum(TESTS * ma.tail_p(c.score[first]), 1))
             return p
         chance = work.content if c.why == "conditional" else work.flat
         first = first[:AUDITS]
         searched = work.log_searched(c.atom[first], True) + np.log(TESTS)
         wanted = np.log(self.alpha)
         for i, t in enumerate(first):
-            core = self._core(c, lead, t)
+            core = self._core(c, lead, int(t))
             for care in range(chance.cares):  # each look is dearer and fairer than the one before
                 own, q = chance.audit(c, core, int(t), care)
                 log_p = ma.tilted_log_tail(self._granted(q), float(own.sum())) + searched[i]
                 if log_p > wanted:
                     break
             p[t] = np.exp(min(log_p, 0.0))
+        if work.atoms.seen is None and len(first) >= FEW_PEERS:
+            p[first] = np.maximum(p[first], np.minimum(TESTS * ma.tail_p(c.score[first]), 1.0))
         return p
 
     def _granted(self, q: np.ndarray) -> np.ndarray:
         """Chances with what nature is granted beyond the content: `margin` logits, and a share `slack` of the rest."""
         odds = np.exp(self.margin) * q / np.maximum(1 - q, 1e-9)
-        return 1 - (1 - self.slack) / (1 + odds)
+        return np.asarray(1 - (1 - self.slack) / (1 + odds))
 
     @staticmethod
     def _core(c: _Candidates, lead: np.ndarray, t: int) -> np.ndarray:
@@ -182,7 +188,7 @@ class Association(Detector):
     def _groups(self, c: _Candidates, p: np.ndarray, lead: np.ndarray, work: _Work) -> list[Group]:
         out = []
         for t in np.flatnonzero(p <= self.alpha):
-            core = self._core(c, lead, t)
+            core = self._core(c, lead, int(t))
             core = core[c.score[core] > 0.5 * c.score[t]]
             share = np.asarray(work.rows[:, c.atom[core]].sum(axis=1)).ravel() / len(core)
             member = share >= 0.6
@@ -229,11 +235,11 @@ class _Work:
         """(t,) log of how many tests were made in the family of each atom."""
         family = self.atoms.family[atom]
         if not by_class:
-            return np.log(np.maximum(self.atoms.searched, 1.0))[family]
+            return np.asarray(np.log(np.maximum(self.atoms.searched, 1.0))[family])
         able = np.bincount(self.atoms.family[self.held >= self.least], minlength=len(self.atoms.families)).astype(np.float64)
         if self.looked:
             able[:] = self.looked
-        return np.log(np.maximum(able, 1.0) * len(self.classes))[family]
+        return np.asarray(np.log(np.maximum(able, 1.0) * len(self.classes))[family])
 
     def pairs(self, most: int) -> _Work:
         """The same with pairs of single words as atoms: those frequent among rows whose label their content doubts."""
@@ -275,13 +281,13 @@ class _Work:
         x = self.view.content()
         if self.atoms.seen is None or k > LEAVE_OUT_CLASSES or not hasattr(x, "indptr"):
             p = _mean_by(self.view.content_probabilities(), self.unit, len(self.codes))
-            return _Chance(self, self._tempered(p))
+            return _Chance(self, self.tempered(p))
         model = linear_folds(x, self.labels, k, groups=self.view.clusters(), seed=self.view.seed)
         return _SeeingChance(self, model)
 
-    def _tempered(self, p: np.ndarray) -> np.ndarray:
+    def tempered(self, p: np.ndarray) -> np.ndarray:
         """Probabilities pulled a little to the prior: no content model is ever sure."""
-        return 0.95 * p + 0.05 * self.prior.astype(np.float32)
+        return np.asarray(0.95 * p + 0.05 * self.prior.astype(np.float32))
 
 
 class _Chance:
@@ -326,7 +332,7 @@ class _SeeingChance(_Chance):
                 continue
             block = units[:, part]
             column = np.repeat(np.arange(len(part)), np.diff(block.indptr))
-            p = self.work._tempered(self.model.without(block.indices, self.seen[part][column]))
+            p = self.work.tempered(self.model.without(block.indices, self.seen[part][column]))
             at = np.arange(*np.searchsorted(atom, [part[0], part[-1] + 1]))
             local = np.searchsorted(part, atom[at])
             for k in np.unique(target[at]):
@@ -350,7 +356,7 @@ class _SeeingChance(_Chance):
             p = self.model.refitted(held, hidden)
         else:
             p = self.model.without(held, np.tile(hidden, (len(held), 1)))
-        return own, self.work._tempered(p)[:, c.target[t]].astype(np.float64)
+        return own, self.work.tempered(p)[:, c.target[t]].astype(np.float64)
 
     def _hidden(self, held: np.ndarray, atom: int, core: np.ndarray) -> np.ndarray:
         """Content columns of the atom, and those of its core that nearly all of its holders hold."""

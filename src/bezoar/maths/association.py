@@ -185,6 +185,6 @@ def distinct(x: Any, hidden: np.ndarray, near: float = 0.6, most: int = 2000) ->
     close = (rest @ rest.T).tocsr()
     close.data = (close.data > near).astype(np.int8)
     close.eliminate_zeros()
-    group = connected_components(close, directed=False)[1].astype(np.int64)
+    group = np.asarray(connected_components(close, directed=False)[1], np.int64)
     group[empty] = h
     return group

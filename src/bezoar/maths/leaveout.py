@@ -50,7 +50,7 @@ class LinearFolds:
         """
         x = self.x.copy()
         x.data[np.isin(x.indices, columns)] = 0
-        n, _, k = *x.shape, self.weights.shape[2]
+        k = self.weights.shape[2]
         logits = self.logits[rows].copy()
         for f in np.unique(self.fold[rows]):
             train = np.flatnonzero((self.fold != f) & (self.codes >= 0))
@@ -59,7 +59,7 @@ class LinearFolds:
                 train = np.sort(along[np.linspace(0, len(along) - 1, learn_from).astype(np.int64)])
             if len(np.unique(self.codes[train])) < 2:
                 continue
-            weights, bias = _softmax_regression(x[train], self.codes[train], k, start=self.weights[f] / self.heat)
+            weights, bias = _softmax_regression(x[train], self.codes[train], k, steps=15, start=self.weights[f] / self.heat)
             at = np.flatnonzero(self.fold[rows] == f)
             logits[at] = (x[rows[at]] @ weights + bias) * self.heat
         return softmax(logits)
@@ -101,26 +101,33 @@ def _softmax_regression(x: Any, codes: np.ndarray, n_classes: int, penalty: floa
     from scipy.optimize import minimize
 
     n, d = x.shape
-    begin = np.zeros((d + 1, n_classes))
-    prior = np.bincount(codes, minlength=n_classes) + 0.5
-    begin[-1] = np.log(prior / prior.sum())
+    two = n_classes == 2  # then the second column mirrors the first, and half of the work is enough
+    width = 1 if two else n_classes
+    begin = np.zeros((d + 1, width))
+    prior = np.log(np.bincount(codes, minlength=n_classes) + 0.5) - np.log(n)
+    begin[-1] = (prior[1] - prior[0]) / 2 if two else prior
     if start is not None:
-        begin[:-1] = start
+        begin[:-1] = start[:, 1:] if two else start
     rows = np.arange(n)
     back = x.T.tocsr()
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        w = flat.reshape(d + 1, n_classes)
-        p = softmax(x @ w[:-1].astype(np.float32) + w[-1].astype(np.float32))
-        value = -np.log(np.maximum(p[rows, codes], 1e-12)).sum(dtype=np.float64) + 0.5 * penalty * float((w[:-1] ** 2).sum())
+        w = flat.reshape(d + 1, width)
+        z = x @ w[:-1].astype(np.float32) + w[-1].astype(np.float32)
+        p = softmax(np.concatenate([-z, z], axis=1) if two else z)
+        value = -np.log(np.maximum(p[rows, codes], 1e-12)).sum(dtype=np.float64)
+        value += (0.5 + 0.5 * two) * penalty * float((w[:-1] ** 2).sum())
         p[rows, codes] -= 1
+        if two:
+            p = p[:, 1:] * np.float32(2)
         slope = np.empty_like(w)
-        slope[:-1] = back @ p + penalty * w[:-1]
+        slope[:-1] = back @ p + (1 + two) * penalty * w[:-1]
         slope[-1] = p.sum(axis=0)
         return value / n, slope.ravel() / n
 
     found = minimize(loss, begin.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": steps, "maxcor": 6, "ftol": 1e-6})
-    w = found.x.reshape(d + 1, n_classes).astype(np.float32)
+    w = found.x.reshape(d + 1, width).astype(np.float32)
+    w = np.concatenate([-w, w], axis=1) if two else w
     return w[:-1], w[-1]
 
 

@@ -23,7 +23,10 @@ def number(symbols: Iterable[list[str]]) -> tuple[np.ndarray, np.ndarray, list[s
     parts: list[np.ndarray] = []
     for line in symbols:
         lengths.append(len(line))
-        parts.append(np.array([seen.setdefault(s, len(seen)) for s in line], np.int32))
+        for s in line:
+            if s not in seen:
+                seen[s] = len(seen)
+        parts.append(np.fromiter(map(seen.__getitem__, line), np.int32, len(line)))
     names = sorted(seen)
     place = np.empty(len(names), np.int32)
     place[[seen[s] for s in names]] = np.arange(len(names), dtype=np.int32)
@@ -37,7 +40,8 @@ def incidence(kind: np.ndarray, sequence: np.ndarray, n: int, m: int) -> Any:
     from scipy.sparse import csc_array
 
     ok = kind >= 0
-    key = np.unique(kind[ok].astype(np.int64) * n + sequence[ok])
+    key = np.sort(kind[ok].astype(np.int64) * n + sequence[ok])
+    key = key[np.r_[True, key[1:] != key[:-1]]] if len(key) else key
     column, row = np.divmod(key, n)
     start = np.searchsorted(column, np.arange(m + 1))
     return csc_array((np.ones(len(key), np.float32), row.astype(np.int32), start.astype(np.int64)), shape=(n, m))

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-FUNCTION_WORDS = frozenset("""
-a an the this that these those some any no every each either neither both all half such what which whose
-i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his himself she her hers herself
-it its itself they them their theirs themselves who whom one ones another others
-am is are was were be been being have has had having do does did doing done will would shall should can could may might
-must ought need dare im ive id ill youre youve hes shes its were theyre dont doesnt didnt isnt arent wasnt werent wont
-wouldnt cant couldnt shouldnt havent hasnt hadnt
-i'm i've i'd i'll you're you've you'd you'll he's he'd he'll she's she'd she'll it's it'd it'll we're we've we'd we'll
-they're they've they'd they'll that's that'd there's here's what's who's don't doesn't didn't isn't aren't wasn't
-weren't won't wouldn't can't couldn't shouldn't haven't hasn't hadn't ain't
-and or but nor so yet if then else because since as until while although though unless whereas whether lest than
-of in to for with on at by from up about into over after under above below between through during before without
-within along across behind beyond near off out upon toward towards against among around per via like onto down
-not only also just even still too very more most much many few less least own same other again further once ever never
-now here there when where why how
-thou thee thy thine ye hath doth shalt wilt unto
-""".split())
+_LISTED = (
+    "a about above across after again against ain't all along also although am among an and another any are aren't arent",
+    "around as at be because been before behind being below between beyond both but by can can't cant could couldn't",
+    "couldnt dare did didn't didnt do does doesn't doesnt doing don't done dont doth down during each either else even ever",
+    "every few for from further had hadn't hadnt half has hasn't hasnt hath have haven't havent having he he'd he'll he's",
+    "her here here's hers herself hes him himself his how i i'd i'll i'm i've id if ill im in into is isn't isnt it it'd",
+    "it'll it's its itself ive just least less lest like many may me might mine more most much must my myself near need",
+    "neither never no nor not now of off on once one ones only onto or other others ought our ours ourselves out over own",
+    "per same shall shalt she she'd she'll she's shes should shouldn't shouldnt since so some still such than that that'd",
+    "that's the thee their theirs them themselves then there there's these they they'd they'll they're they've theyre thine",
+    "this those thou though through thy to too toward towards under unless until unto up upon us very via was wasn't wasnt",
+    "we we'd we'll we're we've were weren't werent what what's when where whereas whether which while who who's whom whose",
+    "why will wilt with within without won't wont would wouldn't wouldnt ye yet you you'd you'll you're you've your youre",
+    "yours yourself yourselves youve",
+)
+FUNCTION_WORDS = frozenset(word for line in _LISTED for word in line.split())
 MARK = "•"
 END = "¶"
 
@@ -36,7 +35,7 @@ def function_codes(names: list[str], share: np.ndarray) -> np.ndarray:
     if share[listed].sum() < 0.1 * share[word].sum():
         listed = np.zeros(len(names), bool)
         listed[np.argsort(np.where(word, -share, 1), kind="stable")[:100]] = True
-    return (listed & word) | ~word
+    return np.asarray((listed & word) | ~word)
 
 
 def skeleton(codes: np.ndarray, sequence: np.ndarray, is_function: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

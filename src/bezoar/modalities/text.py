@@ -1,6 +1,6 @@
 """Texts: words, phrases, skeletons of function words, characters.
 
-Views      embed: hashed words and character 4-grams, weighted, reduced by SVD. content: words that are no function
+Views      embed: hashed words and character 4-grams, weighted, reduced by SVD. content: words and marks, no function
            words. atoms: words, phrases of 2-5 words, skeleton runs, rare characters. features: hashed word runs.
 Fails      for triggers that are no visible words or forms (paraphrase without a marker).
 Cost       about 1 min for 100,000 short texts on one core.
@@ -95,22 +95,21 @@ class Text(Modality):
         n = len(inputs)
 
         place, width = self._content_columns(t)
-        column = place[t.words]
+        column = place[t.codes]
         ok = column >= 0
-        counts: Any = csr_array((np.ones(int(ok.sum()), np.float32), (t.word_row[ok], column[ok])), shape=(n, width))
+        counts: Any = csr_array((np.ones(int(ok.sum()), np.float32), (t.row[ok], column[ok])), shape=(n, width))
         counts.sum_duplicates()
         return ngrams.weighted(counts)
 
     def _content_columns(self, t: _Tokens) -> tuple[np.ndarray, int]:
-        """(m,) int32 content column of each token, -1 for function words and those of one text; digits count as 0."""
+        """(m + 1,) int32 content column of each token, -1 for function words and those of one text; digits count as 0."""
         shapes, shape = np.unique(np.array([_DIGIT.sub("0", s) for s in t.names] or [""]), return_inverse=True)
         n = max(len(t.texts), 1)
-        pairs = np.unique(shape[t.words].astype(np.int64) * n + t.word_row)
-        df = np.bincount(pairs // n, minlength=len(shapes))
+        df = np.diff(ngrams.incidence(shape[t.codes], t.row, n, len(shapes)).indptr)
         good = df >= 2
-        good[shape[:len(t.names)][t.function]] = False
+        good[shape[:len(t.names)][t.function & t.word]] = False
         place = np.where(good, np.cumsum(good) - 1, -1).astype(np.int32)
-        return place[shape[:len(t.names)]], int(good.sum())
+        return np.r_[place[shape[:len(t.names)]], np.int32(-1)], int(good.sum())
 
     def atoms(self, inputs: Inputs) -> Atoms:
         from scipy.sparse import csc_array, hstack
@@ -150,12 +149,12 @@ class Text(Modality):
             return f"the {('word', 'phrase', 'form')[k]} '{text}'"
 
         place, _ = self._content_columns(t)
-        seen = np.full((len(spelled), self.longest), -1, np.int32)
-        at = 0
-        for k, run in spelled_blocks:
-            if k < 2:
-                seen[at:at + len(run), :run.shape[1]] = place[run]
-            at += len(run)
+        seen = np.full((len(spelled), max(self.longest, 5)), -1, np.int32)
+        done = 0
+        for kind, block in spelled_blocks:
+            if kind < 3:
+                seen[done:done + len(block), :block.shape[1]] = place[block]
+            done += len(block)
         matrix = hstack(blocks).tocsc() if blocks else csc_array((n, 0), dtype=np.float32)
         return Atoms(matrix, families, np.concatenate(family) if family else np.zeros(0, np.int16),
                      np.full(matrix.shape[1], np.nan), searched, name, seen)
