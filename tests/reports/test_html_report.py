@@ -59,7 +59,7 @@ def test_policy_allows_exactly_our_style(name):
 
 def test_says_what_a_reader_needs():
     text = words(sample_report())
-    assert "at least 204 of 10,000 samples were planted, in 4 campaigns" in text
+    assert "at least 204 of 10,000 samples, in 4 campaigns" in text
     assert "What was not seen The smallest poison that would have been found is 9 samples for patch at a fixed place, 120 for label flips" in text
     for heading in ("What we saw", "Why it matters", "How sure", "What would make it false", "What to do"):
         assert text.count(heading) >= 4, heading

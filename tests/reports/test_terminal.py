@@ -33,7 +33,7 @@ def test_fits_the_width(width, colour):
 
 def test_says_what_matters():
     text = flat(told(sample_report(), width=120))
-    assert "at least 204 of 10,000 samples were planted, in 4 campaigns" in text
+    assert "at least 204 of 10,000 samples, in 4 campaigns" in text
     assert "This run could not have seen sample-specific warping" in text
     assert "2 checks skipped and 1 check failed" in text
     assert "needs reference (give a trusted set with --reference)" in text

@@ -37,7 +37,7 @@ def test_headlines(verdict):
 
 def test_headline_counts_one():
     report = dataclasses.replace(sample_report(), findings=sample_report().findings[:1], poisoned_at_least=1)
-    assert headline(report) == "This dataset is poisoned: at least 1 of 10,000 samples was planted, in 1 campaign."
+    assert headline(report) == "This dataset is poisoned: at least 1 of 10,000 samples, in 1 campaign."
     assert headline(dataclasses.replace(report, poisoned_at_least=0)) == "This dataset is poisoned: 1 campaign found."
 
 

@@ -109,12 +109,11 @@ def headline(report: Report) -> str:
     """The verdict in one sentence, nothing else."""
     noun, total = _noun(report), report.subject.get("samples")
     groups = many(len(report.counted), "campaign")
-    of = f" of {total:,} samples" if isinstance(total, int) else ""
+    of = f" of {many(total, 'sample')}" if isinstance(total, int) else " samples"
     if report.verdict == "poisoned":
         if not report.poisoned_at_least:
             return f"This {noun} is poisoned: {groups} found."
-        were = "was" if report.poisoned_at_least == 1 else "were"
-        return f"This {noun} is poisoned: at least {report.poisoned_at_least:,}{of} {were} planted, in {groups}."
+        return f"This {noun} is poisoned: at least {report.poisoned_at_least:,}{of}, in {groups}."
     if report.verdict == "suspicious":
         return f"This {noun} is suspicious: {groups} should be looked at by a person before anybody trains on it."
     if report.verdict == "no evidence":
@@ -224,7 +223,7 @@ def next_commands(report: Report, folder: str = "") -> list[tuple[str, str]]:
                  "set the quarantine list aside; nothing is deleted, and bezoar restore undoes it"),
                 (f"bezoar scan {data} --effort deep", "look again, harder, before deciding about people or vendors"),
                 (f'bezoar accept {written} {first} --because "why it is fine"',
-                 "if a person finds a campaign harmless: later scans with --baseline show it and do not count it")]
+                 "if a person finds a campaign harmless: later scans with --baseline bezoar.baseline.json do not count it")]
     if report.verdict == "inconclusive":
         return [(f"bezoar scan {data} --effort deep", "run again; what is finished is kept, the reasons above say what to change"),
                 ("bezoar list", "which checks there are, what they need and which extras bring them")]

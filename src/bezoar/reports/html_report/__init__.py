@@ -178,7 +178,7 @@ def _tiles(report: Report, ran: int) -> list[tuple[str, str, str]]:
     campaigns = "campaign" if len(report.counted) == 1 else "campaigns"
     least = f"≥ {report.poisoned_at_least:,}" if report.poisoned_at_least else "0"
     return [(f"{len(report.counted):,}", campaigns, f"and {aside} advisory or accepted" if aside else ""),
-            (least, "planted" if report.verdict == "poisoned" else "beyond chance", f"at alpha {percent(report.alpha)}"),
+            (least, "beyond nature", f"at alpha {percent(report.alpha)}"),
             (f"{out:,}", "to quarantine", "never deleted" if out else ""),
             (f"{ran:,}", "check ran" if ran == 1 else "checks ran", f"{gaps} could not" if gaps else "none skipped")]
 
