@@ -1,0 +1,141 @@
+"""The red team: what an attack does to a victim before and after a defence, resumable, honest about what did not implant."""
+
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from bezoar import red, scoreboard
+from bezoar.core.errors import UsageError
+from bezoar.core.victim import Victim
+from bezoar.demo import digits, texts
+
+
+def nearest_mean(data, rng):
+    """A user's own training function: nearest class mean of the pixels."""
+    x = data.inputs.dense().reshape(len(data), -1).astype(np.float32)
+    means = np.stack([x[data.labels.codes == c].mean(axis=0) for c in range(len(data.labels.classes))])
+
+    class Model:
+        def predict(self, inputs):
+            flat = inputs.dense().reshape(len(inputs), -1).astype(np.float32)
+            gap = ((flat[:, None] - means) ** 2).sum(axis=2)
+            return (gap == gap.min(axis=1, keepdims=True)).astype(np.float32)
+
+    return Model()
+
+
+@pytest.fixture(scope="module")
+def made():
+    return red.redteam(texts(np.random.default_rng(0), 800), attacks=["text-phrase", {"name": "label-flip", "mode": "random"}], rates=(0.04,),
+                       seeds=1, defences={"keep everything": lambda data: np.ones(len(data), bool)})
+
+
+def cell(made, attack, defence):
+    (row,) = [r for r in made["rows"] if r["attack"] == attack and r["defence"] == defence]
+    return row
+
+
+def test_the_filter_takes_the_attack_away_and_the_idle_one_does_not(made):
+    before, own, idle, perfect = (cell(made, "text-phrase", d) for d in ("none", "bezoar", "keep everything", "perfect"))
+    assert before["implanted"] and before["asr_before"] >= 0.8 and before["recall"] is None
+    assert own["recall"] >= 0.9 and own["asr_after"] <= 0.3 and own["false_positive_rate"] <= 0.01
+    assert idle["recall"] == 0 and idle["asr_after"] == before["asr_before"] and idle["precision"] is None
+    assert perfect["recall"] == 1 and perfect["false_positive_rate"] == 0
+    assert cell(made, "text-phrase", "random")["removed"] == own["removed"]
+    assert own["accuracy_after"] >= before["accuracy_clean"] - 0.03
+
+
+def test_an_attack_without_a_trigger_is_measured_by_damage(made):
+    assert cell(made, "label-flip", "none")["measure"] == "damage"
+
+
+def test_your_own_victim_and_a_rate_the_data_cannot_bear():
+    made = red.redteam(digits().take(np.arange(300)), attacks=["badnets"], rates=(0.05, 0.001), seeds=1, victim=nearest_mean)
+    rows = [r for r in made["rows"] if r["rate"] == 0.001]
+    assert len(rows) == 1 and rows[0]["error"] and not rows[0]["implanted"]
+    assert {r["defence"] for r in made["rows"] if r["rate"] == 0.05} == {"none", "bezoar", "random", "perfect"}
+
+
+def test_it_resumes_where_it_was_stopped(tmp_path):
+    calls = []
+
+    def counting(data, rng):
+        calls.append(1)
+        if len(calls) == 9:
+            raise KeyboardInterrupt
+        return nearest_mean(data, rng)
+
+    data = digits().take(np.arange(400))
+    arguments = {"attacks": ["badnets", "blend"], "rates": (0.05,), "seeds": 2, "out": tmp_path / "out"}
+    with pytest.raises(KeyboardInterrupt):
+        red.redteam(data, victim=Count(train=counting), **arguments)
+    kept = len(list((tmp_path / "out" / ".resume").glob("*.json")))
+    assert kept >= 1
+    calls[:] = [0] * 100
+    again = red.redteam(data, victim=Count(train=counting), **arguments)
+    assert len(again["rows"]) == 16 and not (tmp_path / "out" / ".resume").exists()
+    whole = red.redteam(data, victim=Count(train=counting), **{**arguments, "out": None})
+    strip = [{k: v for k, v in r.items() if k != "seconds"} for r in whole["rows"]]
+    assert strip == [{k: v for k, v in r.items() if k != "seconds"} for r in again["rows"]]
+    written = json.loads((tmp_path / "out" / "scoreboard.json").read_text())
+    assert written["schema"] == "bezoar.scoreboard/1" and written["rows"] == again["rows"]
+
+
+class Count(Victim):
+    """A victim whose repr does not change between runs."""
+
+    from bezoar.core.ability import Info
+
+    info = Info("count", "counts its trainings")
+
+    def __init__(self, *, train=None):
+        self.train = train
+
+    def __repr__(self):
+        return "Count()"
+
+    def fit(self, data, rng):
+        return self.train(data, rng)
+
+
+class Skeleton(HTMLParser):
+    def __init__(self, page):
+        super().__init__()
+        self.tags = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, tuple(k for k, _ in attrs)))
+
+
+def test_the_page_is_quiet_and_foreign_names_stay_text(made):
+    hostile = json.loads(json.dumps(made))
+    hostile["subject"]["name"] = "<script>alert(1)</script>\u202e"
+    for row in hostile["rows"]:
+        row["defence"] = row["defence"].replace("keep everything", "<img src=x onerror=alert(1)>")
+    hostile["summary"] = [{**s, "defence": s["defence"].replace("keep everything", "<img src=x onerror=alert(1)>")} for s in made["summary"]]
+    page, plain = scoreboard.to_html(hostile).decode(), scoreboard.to_html(made).decode()
+    assert Skeleton(page).tags == Skeleton(plain).tags
+    assert "<script" not in page and "\u202e" not in page and "http" not in plain.replace("http-equiv", "")
+    assert b"| text-phrase | 0.04 | 1/1 | bezoar |" in scoreboard.to_markdown(made)
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    ({"attacks": ["crystal-ball"]}, "text-phrase"), ({"attacks": ["badnets"]}, "image"), ({"rates": (0.0,)}, "rate"),
+    ({"victim": "image-linear"}, "image"), ({"defences": {"perfect": len}}, "taken"), ({"attacks": [{"pattern": "x"}]}, "name")])
+def test_mistakes_are_said_before_anything_is_trained(arguments, said, tmp_path):
+    with pytest.raises(UsageError, match=said):
+        red.redteam(texts(np.random.default_rng(0), 60), out=tmp_path / "out", **arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_file(tmp_path):
+    plan = tmp_path / "plan.toml"
+    plan.write_text('rates = [0.05]\nseeds = [7]\nvictim = "text-ngrams"\n[[attack]]\nname = "text-word"\nplace = "end"\n')
+    made = red.redteam(texts(np.random.default_rng(0), 300), plan=plan)
+    assert made["plan"]["seeds"] == [7] and made["plan"]["rates"] == [0.05] and "place='end'" in made["plan"]["attacks"][0]
+    plan.write_text("rate = 3")
+    with pytest.raises(UsageError, match="unknown keys"):
+        red.redteam(texts(np.random.default_rng(0), 60), plan=plan)
