@@ -74,6 +74,7 @@ class Text(Modality):
         n = len(inputs)
         words = ngrams.hashed_runs(ngrams.fingerprint(t.names)[t.words], t.word_row, n, lengths=(1, 2), columns=1 << 16)
         x = hstack([ngrams.weighted(words), ngrams.weighted(self._characters(t.texts))]).tocsr()
+        x = x[:, np.flatnonzero(np.bincount(x.indices, minlength=x.shape[1]) > (n > 1000))]
         return ngrams.latent(x, self.dimensions)
 
     def _characters(self, texts: np.ndarray) -> Any:
@@ -182,7 +183,8 @@ class Text(Modality):
             share = np.diff(matrix.indptr) / k
             worth = np.flatnonzero([t.word[r].any() for r in runs])
             for j in worth[np.argsort(-share[worth], kind="stable")][:200]:
-                found.append(tuple(int(c) for c in runs[j]))
+                found.append(tuple(int(c) for c in runs[j][int(t.word[runs[j]].argmax()):]))  # no marks in front
+        found = sorted(set(found))
         if len(background):
             others = np.array([_share(t.codes[~inside], t.row[~inside], r, len(background)) for r in found])
             found = [r for r, s in zip(found, others, strict=True) if s <= COMMON * SHARED]
