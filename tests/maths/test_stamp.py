@@ -81,8 +81,9 @@ def test_signed_deviance_is_the_binomial_one() -> None:
 
 def test_the_tail_of_peers_is_seldom_exceeded_by_one_of_them() -> None:
     rng = np.random.default_rng(5)
-    alarms = sum(exponential_tail_p(rng.exponential(size=80)).min() <= 0.05 for _ in range(400))
+    alarms = sum(exponential_tail_p(rng.exponential(size=80), power=1.0).min() <= 0.05 for _ in range(400))
     assert alarms <= 0.08 * 400
+    assert sum(exponential_tail_p(np.abs(rng.normal(size=80))).min() <= 0.05 for _ in range(400)) <= 0.08 * 400
     peers = rng.exponential(size=80)
     assert exponential_tail_p(np.r_[peers, 25.0])[-1] < 1e-3
     assert exponential_tail_p(np.array([5.0, 4.0, 3.0])).tolist() == [0.0, 0.0, 0.0], "too few peers to say anything"

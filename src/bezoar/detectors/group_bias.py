@@ -46,7 +46,7 @@ class GroupBias(Detector):
         for column in view.group_columns:
             names, code = _groups(view, column, self.periods)
             chance = _chance(view, column)
-            gaps = group_gaps(labels, chance, code, view.clusters(), len(names), self.least)
+            gaps = group_gaps(labels, chance, code, _copies(view), len(names), self.least)
             small = int((gaps.size < self.least).sum())
             if small:
                 notes.append(f"{small} of {len(names)} groups of {column} have under {self.least} rows and were not compared")
@@ -133,6 +133,13 @@ def _chance(view: View, column: str) -> np.ndarray:
     rest = Table({k: c for k, c in table.columns.items() if k != column})
     return crossfit_probabilities(view.modality.content(rest), view.labels, len(view.classes), groups=view.clusters(),
                                   seed=view.seed)
+
+
+def _copies(view: View) -> np.ndarray:
+    """(n,) rows that count as one: equal rows of a table (near ones are honest there), near-duplicates of anything else."""
+    if isinstance(view.dataset.inputs, Table):
+        return np.asarray(np.unique(view.dataset.inputs.row_keys(), return_inverse=True)[1]).ravel()
+    return view.clusters()
 
 
 def _suspicion(gaps: GroupGaps, labels: np.ndarray, chance: np.ndarray) -> np.ndarray:

@@ -191,7 +191,7 @@ class _Search:
             added = np.minimum(chance + self.main_effects(columns, values, target, rows), 0.99)
             alone = signed_deviance(len(own), len(rows), float(added.sum()))
             if alone < surprise:
-                evidence = min(surprise, max(alone, self.together(columns, values, len(rows))))
+                evidence = min(surprise, max(alone, self.together(columns, values, target, len(own), len(rows))))
         chi, free = self.model.spread(own, target)
         chi[list(columns)] = 0.0
         free[list(columns)] = 0.0
@@ -238,16 +238,22 @@ class _Search:
             self.among[column, value] = self.model.among(self.holders[column](value))
         return self.model.foretold(self.among[column, value], rows, column) >= NATURAL
 
-    def together(self, columns: tuple[int, ...], values: tuple[int, ...], held: int) -> float:
-        """How far `held` is above what chance adds of any one value to rows that hold the others, in normal units."""
+    def together(self, columns: tuple[int, ...], values: tuple[int, ...], target: int, own: int, held: int) -> float:
+        """How far the holders in the class are above what company explains, in normal units.
+
+        Company: of the rows of the class that hold all values but one, so many hold that one too as its own frequency says, or as
+        rows of the other classes show, whichever is more.
+        """
         n = len(self.labels)
-        expected = 0.0
+        expected = 0.5
         for k, (column, value) in enumerate(zip(columns, values, strict=True)):
-            others = columns[:k] + columns[k + 1:]
-            count = len(self.rows(others, values[:k] + values[k + 1:]))
+            rows = self.rows(columns[:k] + columns[k + 1:], values[:k] + values[k + 1:])
+            inside = int((self.labels[rows] == target).sum()) - own
+            outside = len(rows) - inside - held
             share = (self.counts[column][value] - held) / max(n - held, 1)
-            expected = max(expected, (count - held) * share / max(1.0 - share, 1e-9))
-        return float(poisson_strength(np.array([held]), np.array([max(expected, 0.5)]))[0])
+            odds = max(share / max(1.0 - share, 1e-9), (held - own) / (outside + 1.0))
+            expected = max(expected, inside * odds)
+        return float(poisson_strength(np.array([own]), np.array([expected]))[0])
 
     def residual(self, column: int, target: int) -> np.ndarray:
         """(n,) float32: in the class or not, less what the other columns foretell."""

@@ -129,23 +129,24 @@ def signed_deviance(found: float, held: float, mean: float) -> float:
     return float(np.sqrt(max(2.0 * (found * np.log(found / mean) + rest), 0.0)))
 
 
-def exponential_tail_p(scores: np.ndarray, inner: int = 4, outer: int = 40) -> np.ndarray:
+def exponential_tail_p(scores: np.ndarray, inner: int = 4, outer: int = 40, power: float = 1.5) -> np.ndarray:
     """(s,) family-wise p of each score as the largest of its peers, whose own upper tail is the null.
 
-    The tail is taken as exponential between the ranks `inner` and `outer`, so that the few planted ones do not bend it, and the
-    error of the fitted scale is paid for (Pareto instead of exponential). With fewer than 5 x `inner` positive scores: zeros,
-    that is, the peers say nothing and another test must.
+    The tail of score ** power is taken as exponential between the ranks `inner` and `outer` (power 2 is a normal tail), so that
+    the few planted ones do not bend it, and the error of the fitted scale is paid for (Pareto instead of exponential). With
+    fewer than 5 x `inner` positive scores: zeros, that is, the peers say nothing and another test must.
 
     >>> p = exponential_tail_p(np.r_[30.0, np.linspace(0.1, 5, 50)])
     >>> bool(p[0] < 1e-4), bool(p[1:].min() > 0.1)
     (True, True)
     """
-    top = np.sort(scores)[::-1][:outer]
+    raised = np.maximum(scores, 0.0) ** power
+    top = np.sort(raised)[::-1][:outer]
     top = top[top > 0]
     if len(top) < 5 * inner:
         return np.zeros(len(scores))
     count, low = len(top), top[-1]
     scale = max((top[inner - 1] - low) / np.sum(1.0 / np.arange(inner, count)), 0.05 * top[inner - 1], 1e-9)
     used = count - inner
-    mean = count * (1.0 + np.maximum(scores - low, 0.0) / (scale * used)) ** (-used)
-    return np.where(scores <= low, 1.0, -np.expm1(-mean))
+    mean = count * (1.0 + np.maximum(raised - low, 0.0) / (scale * used)) ** (-used)
+    return np.where(raised <= low, 1.0, -np.expm1(-mean))
