@@ -1,0 +1,78 @@
+"""Pictures moved within a bound so that a network sees something else: what optimised attacks share. Torch is imported inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from bezoar.core.dataset import Dataset
+from bezoar.core.errors import UsageError
+from bezoar.core.inputs import Images
+from bezoar.networks import builds, training
+
+Encoder = Callable[[Any], Any]
+"""A differentiable torch function: (n, 3, h, w) float32 in [-1, 1] -> (n, d)."""
+
+
+def surrogate(data: Dataset, rng: np.random.Generator, *, epochs: int = 6, most: int = 5000) -> Any:
+    """A small network trained on at most `most` of the samples, in evaluation mode, without gradients of its own; inside `seeded`.
+
+    Raises UsageError for pictures that are not all of one size.
+    """
+    assert isinstance(data.inputs, Images)
+    assert data.labels is not None
+    x = pixels(data)
+    rows = np.flatnonzero(data.labels.codes >= 0)
+    rows = rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
+    width = 16 if len(rows) >= 3000 else 8
+    module = training.fit(builds.vgg(len(data.labels.classes), width), x[rows], data.labels.codes[rows], rng, tensor=training.pictures,
+                          epochs=epochs, shift=1)
+    for p in module.parameters():
+        p.requires_grad_(False)
+    return module
+
+
+def pixels(data: Dataset) -> np.ndarray:
+    """(n, h, w, 3) uint8, or UsageError where sizes differ."""
+    assert isinstance(data.inputs, Images)
+    if not data.inputs.uniform:
+        raise UsageError("the pictures are not all of one size", advice="bring them to one size first")
+    return data.inputs.dense()
+
+
+def moved(x: np.ndarray, loss: Callable[[Any], Any], *, bound: float, steps: int) -> np.ndarray:
+    """(k, h, w, 3) uint8: `x` moved by at most `bound` grey levels so that `loss` of the pictures' tensor falls; signed steps.
+
+    Madry et al. 2018, arXiv 1706.06083. All pictures are moved together, so the loss may tie them.
+    """
+    import torch
+
+    start = training.pictures(x)
+    limit = bound / 127.5
+    step = 2.5 * limit / max(steps, 1)
+    delta = torch.zeros_like(start, requires_grad=True)
+    for i in range(steps):
+        (slope,) = torch.autograd.grad(loss(start + delta), delta)
+        with torch.no_grad():
+            delta -= step * (1 - 0.7 * i / steps) * slope.sign()
+            delta.clamp_(-limit, limit)
+            delta.copy_((start + delta).clamp_(-1, 1) - start)
+    done = (start + delta.detach() + 1).mul_(127.5).numpy().transpose(0, 2, 3, 1)
+    low, high = x.astype(np.float32) - np.floor(bound), x.astype(np.float32) + np.floor(bound)
+    return np.clip(np.clip(np.rint(done), low, high), 0, 255).astype(np.uint8)
+
+
+def in_parts(x: np.ndarray, loss: Callable[[Any, slice], Any], *, bound: float, steps: int, size: int = 256) -> np.ndarray:
+    """`moved`, so many pictures at a time; `loss` is told which rows it sees."""
+    done = x.copy()
+    for start in range(0, len(x), size):
+        part = slice(start, min(start + size, len(x)))
+        done[part] = moved(x[part], partial(_told, loss, part), bound=bound, steps=steps)
+    return done
+
+
+def _told(loss: Callable[[Any, slice], Any], part: slice, pictures: Any) -> Any:
+    return loss(pictures, part)
