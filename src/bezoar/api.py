@@ -68,8 +68,8 @@ def modality_of(dataset: Dataset) -> Any:
 def scan(data: object, y: object = None, *, reading: Reading | None = None, effort: str = "quick", alpha: float = 0.01,
          fdr: float = 0.05, seed: int = 0, detectors: Sequence[str] | None = None, without: Sequence[str] = (),
          group: Sequence[str] = (), reference: object = None, encoder: str | Path | None = None, baseline: str | Path | None = None,
-         path: str | Path = "", out: str | Path | None = None, workers: int = 2, listener: Listener = deaf,
-         **origin: Sequence[object]) -> Report:
+         path: str | Path = "", out: str | Path | None = None, workers: int = 2, sensitivity: bool = False,
+         listener: Listener = deaf, **origin: Sequence[object]) -> Report:
     """Is this dataset poisoned? Nobody is asked for the poison rate, the attack or the target.
 
     data       a path (folder of images, CSV, TSV, Parquet, JSONL, NPZ, saved Hugging Face dataset), a Dataset, an
@@ -82,6 +82,7 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     reference  a trusted clean set, as `data`
     encoder    a local model folder or ONNX file whose embedding replaces the default one
     baseline   a file of accepted finding ids
+    sensitivity  plant canaries in a copy of the data and say the smallest poison of each family that is found (costs many scans)
     path       what to call the data in the report, when `data` is not a path itself
     out        a folder for report.json, report.html, report.sarif, scores.parquet; an interrupted run resumes from it
 
@@ -131,11 +132,39 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
                      plan={**report.plan, "effort": effort, "encoder": str(encoder or ""), "group": list(group),
                            "reading": {f.name: v for f in fields(Reading) if f.name != "limits" and (v := getattr(reading, f.name))},
                            "reference": None if trusted is None else trusted.dataset.fingerprint})
+    if sensitivity:
+        report = replace(report, sensitivity=(*_canaries(view, chosen, options, listener), *report.sensitivity))
     if out is not None:
         write_report(report, out)
         if not any(o.reason.startswith("stopped") for o in report.outcomes):
             resume.forget()
     return report
+
+
+CANARIES: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
+            "image": {"patch": ("badnets", {}), "blend": ("blend", {}), "sinusoid": ("sinusoid", {})},
+            "text": {"word": ("text-word", {}), "phrase": ("text-phrase", {}), "two words": ("text-multiword", {})},
+            "tabular": {"out-of-bounds value": ("table-out-of-bounds", {}), "in-bounds tuple": ("table-in-bounds", {})}}
+"""Families of canaries by kind of data: attack and parameters."""
+
+
+def _canaries(view: View, chosen: list[Detector], options: engine.Options, listener: Listener) -> Any:
+    from bezoar import sensitivity
+
+    data = view.dataset
+    if data.labels is None:
+        return ()
+    families = {family: registry.make("attacks", name, given) for family, (name, given) in CANARIES[data.modality].items()}
+    quiet = replace(options, most_confirmed=0, recall=lambda name: None, keep=lambda name, scores: None)
+    fitting = [d for d in chosen if d.supports(data.modality) and d.info.fuses]
+
+    def flags(copy: Dataset) -> np.ndarray:
+        scores = engine.scan(View(copy, view.modality, seed=options.seed), fitting, quiet).scores
+        assert scores is not None
+        return scores.flagged
+
+    rungs = sensitivity.ladder(data, families, flags, np.random.default_rng([options.seed, 77]), listener=listener)
+    return sensitivity.sensitivities(rungs, list(families))
 
 
 def with_groups(reading: Reading, group: Sequence[str]) -> Reading:

@@ -59,7 +59,7 @@ def scan(view: View, detectors: Sequence[Detector], options: Options | None = No
     scores, outcomes, interrupted = _score_all(view, detectors, options, listener)
     names = list(scores)
     listener(Started("campaigns", len(detectors), len(detectors) + 1))
-    found = _campaigns(scores, options, len(view))
+    found = [_aimed(c, view) for c in _campaigns(scores, options, len(view))]
     confirmed_by = _Confirmer(view, options)
     findings = tuple(as_finding(view, c, confirmed_by, options.alpha / max(len(found), 1), options.fdr) for c in found)
     table = _table(view, scores, findings, {d.info.name for d in detectors if d.info.fuses})
@@ -144,6 +144,17 @@ def _campaigns(scores: dict[str, Scores], options: Options, n: int) -> list[Camp
     factor = {k: max(adjusted[i] / max(best.get(k, 1.0), 1e-300), 1.0) for i, k in enumerate(ran)}
     passed = [(name, g, min(1.0, g.p_value * factor[name])) for name, g in proposals]
     return campaigns([t for t in passed if t[2] <= options.alpha], n)
+
+
+def _aimed(campaign: Campaign, view: View) -> Campaign:
+    """A group that was found without labels, but whose members nearly all carry one label, has that label as its target."""
+    group, labels = campaign.group, view.dataset.labels
+    if group.target is not None or labels is None or not group.liftable or group.kind == "source":
+        return campaign
+    counts = np.bincount(labels.codes[group.members][labels.codes[group.members] >= 0], minlength=len(labels.classes))
+    if counts.sum() < 3 or counts.max() < 0.9 * counts.sum():
+        return campaign
+    return replace(campaign, group=replace(group, target=int(counts.argmax())))
 
 
 def _corrected(outcomes: Sequence[OutcomeLine], findings: Sequence[Finding]) -> list[OutcomeLine]:

@@ -48,6 +48,7 @@ def scan(
     fail_on: Annotated[str, typer.Option(help="Exit 1 from this verdict on: suspicious, poisoned or never.")] = "suspicious",
     strict: Annotated[bool, typer.Option("--strict", help="Exit 3 when a check was skipped or a sample was unreadable.")] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Checks that run side by side.")] = 2,
+    sensitivity: Annotated[bool, typer.Option("--sensitivity", help="Plant canaries in a copy: the smallest poison found.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what it would cost, then stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine output on stdout, and nothing else.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -73,7 +74,7 @@ def scan(
             progress(Note(f"this will take about {plan['seconds']:.0f} s and {plan['megabytes']:,} MB"))
         report = api.scan(dataset, reading=how, effort=effort, alpha=alpha, fdr=fdr, seed=seed, detectors=detector or None,
                           without=without or [], group=group or [], reference=reference or None, encoder=encoder or None,
-                          baseline=baseline, out=out, workers=workers, listener=progress, path=data)
+                          baseline=baseline, out=out, workers=workers, sensitivity=sensitivity, listener=progress, path=data)
     if as_json:
         sys.stdout.write(api.render(report, "json").decode() + "\n")
     else:
