@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bezoar.maths.matched import different
+
 SIDE = 3
 FEATURES = 11
 """Nine grey levels of the window and two opponent colours of its mean."""
@@ -149,11 +151,11 @@ def _candidates(looks: np.ndarray, w: Windows, tile: int, tables: int, least: in
         top = np.argsort(-surprise, kind="stable")[:6 * keep]
         for t in top[surprise[top] > 0]:
             held = order[first[big[t]]:first[big[t]] + found[t]]
-            different = _independent(looks, np.unique(w.row[held]))
-            if different < least:
+            apart = different(looks, np.unique(w.row[held]))
+            if apart < least:
                 continue
             y, x = np.divmod(w.at[held], w.shape[1])
-            parts.append((np.median(w.values[held], axis=0), np.median(y), np.median(x), surprise[t] * different / found[t]))
+            parts.append((np.median(w.values[held], axis=0), np.median(y), np.median(x), surprise[t] * apart / found[t]))
     if not parts:
         return np.zeros((0, FEATURES), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), looked
     values, y, x, s = (np.array([part[k] for part in parts]) for k in range(4))
@@ -170,12 +172,14 @@ def _candidates(looks: np.ndarray, w: Windows, tile: int, tables: int, least: in
     return values[at].astype(np.float32), np.floor(y[at]).astype(np.int64), np.floor(x[at]).astype(np.int64), s[at], looked
 
 
-def crowded(pictures: np.ndarray, looks: np.ndarray, w: Windows, *, tables: int = 3, least: int = 4, keep: int = 150, seed: int = 0) -> Crowds:
+def crowded(pictures: np.ndarray, looks: np.ndarray, w: Windows, *, tables: int = 3, least: int = 4, keep: int = 150,
+            seed: int = 0) -> Crowds:
     """Templates that repeat at one place (or within a pixel of it) and not beside it or elsewhere.
 
     `looks` (n, d) are unit rows that say what a picture shows as a whole: pictures that look alike (frames of one film)
-    count once. The null of a template is its own number of matches in the ring two or three pixels off and over all other places: what
-    belongs to nature moves about; and the matches that are almost as near, because what belongs to nature varies. Fails for marks that nature puts at one exact place too (a printed frame).
+    count once. The null of a template is its own number of matches in the ring two or three pixels off and over all
+    other places: what belongs to nature moves about; and the matches that are almost as near, because what belongs to
+    nature varies. Fails for marks that nature puts at one exact place too (a printed frame).
     """
     rng = np.random.default_rng(seed)
     found = [(_candidates(looks, w, tile, tables, least, keep, rng), reach) for tile, reach in ((1, 0), (4, 1))] if len(w.row) else []
@@ -205,12 +209,12 @@ def crowded(pictures: np.ndarray, looks: np.ndarray, w: Windows, *, tables: int 
         nature = max(nature, shell / (SHELL**3 - 1))
         if len(sharp) < max(least, 2 * nature):
             continue
-        different = _independent(looks, sharp)
-        if different < max(least, 2 * nature):
+        unlike = different(looks, sharp)
+        if unlike < max(least, 2 * nature):
             continue
         rows.append(_blunt(pictures, values[t], y[t], x[t], int(reach[t]), sharp))
         of.append(np.full(len(rows[-1]), len(kept)))
-        log_p.append(spread_tail(np.floor(different + 0.5), nature))
+        log_p.append(spread_tail(np.floor(unlike + 0.5), nature))
         mean.append(nature)
         kept.append(t)
     empty = [np.zeros(0, np.int64)]
@@ -231,14 +235,6 @@ def _natural(count: np.ndarray, y: int, x: int, reach: int) -> float:
     rest = count[~here & (far > reach) & (edge | ~edge[here].all())]
     beside = 0.0 if not ring.size else 1.5 * float(ring.mean()) if reach else float(np.quantile(ring, 0.9))
     return max(beside, float(rest.mean()) if rest.size else 0.0) * float(here.sum()) + 0.3
-
-
-def _independent(looks: np.ndarray, rows: np.ndarray, alike: float = 0.85) -> float:
-    """How many different pictures `rows` hold: k^2 over the sum of pairs whose `looks` (n, d) unit rows agree."""
-    if len(rows) > 500:
-        rows = rows[np.linspace(0, len(rows) - 1, 500).astype(np.int64)]
-    some = looks[rows]
-    return len(rows) ** 2 / float((some @ some.T > alike).sum()) if len(rows) else 0.0
 
 
 def _settled(count: np.ndarray, y: int, x: int) -> tuple[int, int]:

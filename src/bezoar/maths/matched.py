@@ -1,0 +1,137 @@
+"""Rows that share a template: adaptive matched filters, refined until members and template agree."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def different(looks: np.ndarray, rows: np.ndarray, alike: float = 0.85) -> float:
+    """How many different things `rows` hold: k^2 over the number of pairs whose `looks` (n, d) unit rows agree.
+
+    >>> different(np.eye(3)[[0, 0, 1, 2]], np.array([0, 1, 2, 3])) < 3
+    True
+    """
+    k = len(rows)
+    if k > 500:
+        rows = rows[np.linspace(0, k - 1, 500).astype(np.int64)]
+    some = looks[rows]
+    return k * len(rows) / float((some @ some.T > alike).sum()) if k else 0.0
+
+
+def shrunk(mean: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Templates (t, p) with each coefficient shrunk by its `noise` (t,) variance: James-Stein's positive part, softened."""
+    return mean * np.maximum(1 - 2 * noise[:, None] / np.maximum(mean**2, 1e-12), 0)
+
+
+def outside_scores(unit: np.ndarray, weight: np.ndarray, folds: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """(n, t) scores of rows `unit` (n, p) of length root(p) against templates made of their members, and the templates (t, p).
+
+    weight (n, t) bool: who is a member. The members are dealt into `folds`; the members of a fold are scored by the
+    template of the other folds, all others by the template of all members.
+    """
+    member = weight.astype(np.float32)
+    place = np.cumsum(weight, axis=0) % folds
+    total = member.T @ unit
+    size = member.sum(axis=0)
+    full = _normal(shrunk(total / np.maximum(size, 1)[:, None], 1 / np.maximum(size, 1)))
+    scores = unit @ full.T
+    for f in range(folds):
+        mine = member * (place == f)
+        left = size - mine.sum(axis=0)
+        part = (total - mine.T @ unit) / np.maximum(left, 1)[:, None]
+        part = _normal(shrunk(part, 1 / np.maximum(left, 1)))
+        rows = np.flatnonzero(mine.any(axis=1))
+        own = unit[rows] @ part.T
+        scores[rows] = np.where(mine[rows] > 0, own, scores[rows])
+    return scores, full
+
+
+def _normal(x: np.ndarray) -> np.ndarray:
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
+
+
+def standard(scores: np.ndarray) -> np.ndarray:
+    """Columns of (n, t) in robust deviations from their medians."""
+    middle = np.median(scores, axis=0)
+    spread = np.median(np.abs(scores - middle), axis=0) * 1.4826
+    return (scores - middle) / np.maximum(spread, 1e-6)
+
+
+def cut(s: np.ndarray, *, least: int = 4, largest: float = 0.4, rate: float = 1.3) -> tuple[np.ndarray, np.ndarray]:
+    """For each column of standard scores (n, t): how many of the largest are members, and the evidence in nats.
+
+    Evidence of the k largest is k (log(k / n) - log tail(s_k)), the likelihood ratio against a tail that is normal up to 2
+    deviations and exponential with `rate` beyond, as natural tails are.
+    """
+    n = len(s)
+    top = -np.sort(-s, axis=0)[:max(int(largest * n), least + 1)]
+    k = np.arange(1, len(top) + 1)[:, None]
+    log_tail = np.where(top > 2, -3.78 - rate * (top - 2), np.where(top > 0, -0.69 - 0.55 * top - 0.5 * top**2, 0.0))
+    gain = k * (np.log(k / n) - log_tail) * (top > 1.0)
+    gain[:least - 1] = -np.inf
+    best = gain.argmax(axis=0)
+    return best + 1, gain[best, np.arange(s.shape[1])]
+
+
+def mirrored(s: np.ndarray, least: int = 4) -> np.ndarray:
+    """(t,) evidence in nats that counts only rows farther out than any row on the opposite side: nature's patterns come
+    with both signs, a planted one with one."""
+    reach = (-s).max(axis=0)
+    return np.maximum(cut(np.where(s > reach, s, np.minimum(s, 0.9)), least=least)[1], 0.0)
+
+
+def refine(unit: np.ndarray, starts: np.ndarray, rounds: int = 4,
+           least: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """From `starts` (t, p) directions to members that agree with their template.
+
+    unit (n, p) rows of length root(p). Returns members (n, t') bool, standard scores (n, t'), templates (t', p) and strength
+    (t',) in nats, strongest first; of starts that end at the same members one is left.
+    """
+    s = standard(unit @ starts.T)
+    member = _top(s, cut(s, least=least)[0])
+    for _ in range(rounds):
+        scores, template = outside_scores(unit, member)
+        s = standard(scores)
+        new = _top(s, cut(s, least=least)[0])
+        if (new == member).all():
+            break
+        member = new
+    strength = mirrored(s, least)
+    kept: list[int] = []
+    size = member.sum(axis=0)
+    shared = member.astype(np.float32).T @ member
+    for j in np.argsort(-strength, kind="stable"):
+        if not any(shared[i, j] > 0.5 * min(size[i], size[j]) for i in kept):
+            kept.append(int(j))
+    return member[:, kept], s[:, kept], template[kept], strength[kept]
+
+
+def _top(s: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """(n, t) bool: the k (t,) largest of each column."""
+    return np.argsort(np.argsort(-s, axis=0, kind="stable"), axis=0, kind="stable") < k
+
+
+def settle(unit: np.ndarray, member: np.ndarray, rounds: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """From core members (n,) bool to everybody: standard scores (n,) and the probability (n,) of each to belong.
+
+    Scores are a mixture of a normal bulk with a light exponential tail and a normal group; the group's share, place and
+    spread are found by expectation and maximisation, the template from the rows more likely in than out.
+    """
+    chance = member.astype(np.float64)
+    s = np.zeros(len(unit))
+    for _ in range(rounds):
+        s = standard(outside_scores(unit, (chance > 0.5)[:, None])[0])[:, 0].astype(np.float64)
+        share, middle = max(chance.mean(), 1e-4), float(np.median(s[chance > 0.5]))
+        spread = max(1.2, 1.4826 * float(np.median(np.abs(s[chance > 0.5] - middle))))
+        for _ in range(10):
+            bulk = 0.98 * np.exp(-0.5 * s**2) / 2.507 + 0.02 * 0.7 * np.exp(-0.7 * np.maximum(s, 0))
+            group = np.exp(-0.5 * ((np.minimum(s, middle) - middle) / spread) ** 2) / (2.507 * spread)
+            new = share * group / (share * group + (1 - share) * bulk)
+            if new.sum() < 2:
+                break
+            share, middle = float(new.mean()), float((new * s).sum() / new.sum())
+            spread = max(1.2, float(np.sqrt((new * (s - middle) ** 2).sum() / new.sum())))
+            chance = new
+        if (chance > 0.5).sum() < 3:
+            return s, member.astype(np.float64)
+    return s, chance

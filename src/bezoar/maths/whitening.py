@@ -1,0 +1,86 @@
+"""Making natural variation alike in every direction, so that what was added stands out."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+ROOT_MEAN = 0.822
+"""Mean of the root of |x| for a standard normal x."""
+ABSOLUTE_MEAN = 0.798
+"""Mean of |x| for a standard normal x."""
+CLIP = 8.0
+
+
+def flatten(signal: np.ndarray, codes: np.ndarray, *, bands: int = 12, floor: float = 1.0, quiet: float = 0.2) -> np.ndarray:
+    """(n, p) float32 -> (n, p) float32: centred per class, scaled per column, and per row within bands of columns.
+
+    A row that is loud in a band (a busy picture) is turned down there, so that every row has about the same noise
+    (a Gaussian scale mixture, Wainwright and Simoncelli 2000). Bands hold columns of alike scale; with few columns there are
+    fewer bands. Means are clipped, scales are mean absolute values, gains are means of roots: a few loud rows or
+    columns do not bend them. `floor` is the least scale of a column, in units of the signal; `quiet` the least gain of a row.
+    Rows with code -1 form a class of their own.
+    """
+    z = np.array(signal, np.float32)
+    for c in np.unique(codes):
+        rows = np.flatnonzero(codes == c)
+        part = z[rows]
+        mean = part.mean(axis=0)
+        part -= mean
+        reach = 2.5 * np.abs(part).mean(axis=0) + 1e-6
+        part -= np.clip(part, -reach, reach).mean(axis=0)
+        z[rows] = part
+    scale = np.maximum(_mean_abs(z) / ABSOLUTE_MEAN, floor).astype(np.float32)
+    order = np.argsort(-scale, kind="stable")
+    edges = np.linspace(0, len(order), min(bands, max(1, len(order) // 64)) + 1).astype(np.int64)
+    for i in range(0, len(z), 2048):
+        part = z[i:i + 2048]
+        part /= scale
+        for low, high in pairwise(edges):
+            columns = order[low:high]
+            band = part[:, columns]
+            gain = (np.sqrt(np.abs(band)).mean(axis=1) / ROOT_MEAN) ** 2
+            part[:, columns] = band / np.maximum(gain, quiet)[:, None]
+        np.clip(part, -CLIP, CLIP, out=part)
+    return z
+
+
+def _mean_abs(x: np.ndarray) -> np.ndarray:
+    total = np.zeros(x.shape[1], np.float64)
+    for i in range(0, len(x), 2048):
+        total += np.abs(x[i:i + 2048]).sum(axis=0)
+    return total / max(len(x), 1)
+
+
+def directions(z: np.ndarray, k: int, rng: np.random.Generator, rounds: int = 2, extra: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """(k', p) leading right singular vectors and (k',) mean squares along them, by randomised subspace iteration.
+
+    k' = min(k, n, p). Halko, Martinsson, Tropp 2011.
+    """
+    k = min(k, *z.shape)
+    q = rng.standard_normal((z.shape[1], min(k + extra, *z.shape))).astype(np.float32)
+    for _ in range(rounds):
+        q = np.linalg.qr(z.T @ (z @ q))[0]
+    along = z @ q
+    values, axes = np.linalg.eigh((along.T @ along).astype(np.float64) / max(len(z), 1))
+    order = np.argsort(-values)[:k]
+    return (q @ axes[:, order].astype(np.float32)).T, values[order]
+
+
+def sphere(z: np.ndarray, rank: int, rng: np.random.Generator) -> np.ndarray:
+    """`z` (n, p) with its `rank` leading directions shrunk to the level of the rest, in place; returned.
+
+    What varies together in all the data (edges, light) no longer hides what a few rows share.
+    """
+    rank = min(rank, z.shape[1] // 3, len(z) // 8)
+    if rank < 1:
+        return z
+    axes, values = directions(z, rank, rng)
+    total = sum(float(np.vdot(z[i:i + 2048], z[i:i + 2048])) for i in range(0, len(z), 2048)) / len(z)
+    rest = max((total - float(values.sum())) / (z.shape[1] - rank), 1e-6)
+    gain = (1 - np.sqrt(np.minimum(rest / np.maximum(values, 1e-9), 1))).astype(np.float32)
+    for i in range(0, len(z), 2048):
+        part = z[i:i + 2048]
+        part -= ((part @ axes.T) * gain) @ axes
+    return z
