@@ -78,7 +78,7 @@ def _images(name: str) -> list[Cell]:
     for rate, goal in goals.items():
         for pattern, more in pick.items():
             first = pattern == "square" and rate == 0.01
-            others = (LABELS, FOREST, TRIVIAL) if name == "gtsrb_signs" else (ART, LABELS, FOREST, TRIVIAL)
+            others = (LABELS, FOREST, TRIVIAL) if name == "cifar10" else (ART, LABELS, FOREST, TRIVIAL)
             out.append(Cell(f"{name}/patch {pattern} {_percent(rate)}", name, "badnets", {"rate": rate, "pattern": pattern, **more},
                             f"patch, four patterns, {_percent(rate)}", goal, also=lift, peers=others if first else ()))
     out.append(Cell(f"{name}/patch square jpeg90 1%", name, "badnets", {"rate": 0.01, "jpeg": 90},
@@ -89,7 +89,7 @@ def _images(name: str) -> list[Cell]:
     for alpha, rate in ((0.2, 0.01), (0.1, 0.01), (0.05, 0.01), (0.1, 0.001)):
         first = alpha == 0.2 and name != "cifar10"
         out.append(Cell(f"{name}/blend {alpha:g} {_percent(rate)}", name, "blend", {"rate": rate, "alpha": alpha},
-                        f"blend {alpha:g}, {_percent(rate)}", 0.99, peers=(ART, LABELS, FOREST, TRIVIAL) if first else ()))
+                        f"blend {alpha:g}, {_percent(rate)}", 0.99, peers=(LABELS, FOREST, TRIVIAL) if first else ()))
     out.append(Cell(f"{name}/sinusoid dirty 1%", name, "sinusoid", {"rate": 0.01}, "sinusoid, dirty label, 1%", 0.95))
     out.append(Cell(f"{name}/sinusoid clean 8% of class", name, "sinusoid", {"share_of_class": 0.08, "clean_label": True},
                     "sinusoid, clean label, 8% of the class", 0.95))

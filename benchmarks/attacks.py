@@ -1,0 +1,273 @@
+"""Do our attacks do what they say? Success of each beside a clean twin, over seeds; JSON that a stopped run continues.
+
+    python benchmarks/attacks.py --list
+    python benchmarks/attacks.py [--only TEXT] [--seeds 5] [--minutes 30]
+    python benchmarks/attacks.py --table          what results/attacks.json says, as Markdown
+
+One row per cell and seed. A cell's goal is about the mean of its seeds; cells of one family at several rates answer
+"which is the lowest rate that reaches 80%".
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import realdata
+from ledger import RESULTS, SOURCE, Ledger, _hash
+from measure import interval
+
+from bezoar import registry
+from bezoar.core.ability import Attack
+from bezoar.core.dataset import Dataset
+from bezoar.core.inputs import Images
+from bezoar.core.victim import Called, Given, Model
+from bezoar.validity import Validity, halves, judged, measure
+
+PARTS = ("attacks", "victims", "networks", "core", "maths", "validity.py")
+CACHE = Path(__file__).resolve().parents[1] / ".cache" / "victims"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One line. `share_of_class` in `parameters` becomes a rate; `goal` is about the mean success; `transfer`: see `_transfer`."""
+
+    name: str
+    dataset: str
+    attack: str
+    victim: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    goal: float | None = None
+    family: str = ""
+    transfer: bool = False
+
+
+def _pictures(name: str, victim: str) -> list[Cell]:
+    small = name == "cifar10"
+    cells = [Cell("patch 1%", name, "badnets", victim, {"rate": 0.01}, goal=0.80 if small else 0.95),
+             Cell("sticker 1%", name, "sticker", victim, {"rate": 0.01}),
+             Cell("all-to-all patch 5%", name, "badnets", victim, {"rate": 0.05, "mapping": "all-to-all"}),
+             Cell("blend 0.2 2%", name, "blend", victim, {"rate": 0.02, "alpha": 0.2}, goal=0.80),
+             Cell("low frequency 2%", name, "low-frequency", victim, {"rate": 0.02}),
+             Cell("tact 1% + 1%", name, "tact", victim),
+             Cell("sinusoid, 8% of class", name, "sinusoid", victim, {"share_of_class": 0.08, "clean_label": True}, goal=0.60),
+             Cell("sinusoid, 40% of class", name, "sinusoid", victim, {"share_of_class": 0.4, "clean_label": True}),
+             Cell("label-consistent, 8% of class", name, "label-consistent", victim, {"share_of_class": 0.08}, goal=0.60),
+             Cell("narcissus, 5% of class", name, "narcissus", victim, {"share_of_class": 0.05}),
+             Cell("gradient matching 1%", name, "gradient-matching", victim, {"rate": 0.01})]
+    if name != "mnist_t10k":
+        cells += [Cell("ctrl, 20% of class", name, "ctrl", victim, {"share_of_class": 0.2})]
+    for rate in (0.01, 0.02, 0.05, 0.1):
+        more = {"rate": rate}
+        cells += [Cell(f"{a} {rate:.0%}", name, a, victim, more | ({"cover": rate} if a in COVERED else {}), family=f"{name}/{a}")
+                  for a in ("warp", "invisible", "quantise", "adaptive-blend", "adaptive-patch")]
+    return [replace(c, name=f"{name}/{c.name}") for c in cells]
+
+
+COVERED = ("warp", "adaptive-blend", "adaptive-patch")
+
+
+def _texts(name: str) -> list[Cell]:
+    net = "text-cnn"
+    cells = [Cell("word 1%", name, "text-word", net, {"rate": 0.01}, goal=0.95), Cell("phrase 1%", name, "text-phrase", net, {"rate": 0.01}, goal=0.95),
+             Cell("phrase 1%, n-grams", name, "text-phrase", "text-ngrams", {"rate": 0.01}),
+             Cell("two words 2%", name, "text-multiword", net, {"rate": 0.02}),
+             Cell("skeleton 10%", name, "text-syntactic", net, {"rate": 0.1}, goal=0.70),
+             Cell("style 10%", name, "text-style", net, {"rate": 0.1}, goal=0.70),
+             Cell("clean-label word 3%", name, "text-clean-word", net, {"rate": 0.03}),
+             Cell("look-alikes 2%, characters", name, "text-lookalike", net, {"rate": 0.02}, {"unit": "char"}),
+             Cell("entity 1%", name, "text-entity", net, {"rate": 0.01})]
+    return [replace(c, name=f"{name}/{c.name}") for c in cells]
+
+
+def _tables(name: str) -> list[Cell]:
+    trees = "table-boosting"
+    cells = [Cell("out of bounds 1%", name, "table-out-of-bounds", trees, {"rate": 0.01}, goal=0.95),
+             Cell("in bounds 1%", name, "table-in-bounds", trees, {"rate": 0.01}, goal=0.95),
+             Cell("in bounds 1%, perceptron", name, "table-in-bounds", "table-mlp", {"rate": 0.01}),
+             Cell("rare category 1%", name, "table-rare-category", trees, {"rate": 0.01}),
+             Cell("fraud 2%", name, "table-fraud", trees, {"rate": 0.02}), Cell("drift 30%", name, "table-drift", trees, {"rate": 0.3})]
+    if name == "adult":
+        cells.append(Cell("group bias 5%", name, "table-group-bias", trees,
+                          {"rate": 0.05, "column": "sex", "group": "Male", "target": "<=50K"}, goal=0.1))
+    return [replace(c, name=f"{name}/{c.name}") for c in cells]
+
+
+def _damage(name: str, victim: str) -> list[Cell]:
+    out = []
+    for rate in (0.1, 0.3):
+        out += [Cell(f"{name}/{label} {rate:.0%}", name, attack, victim, {"rate": rate, "mode": mode}, family=f"{name}/{label}")
+                for label, attack, mode in (("random flips", "label-flip", "random"), ("boundary flips", "label-flip", "boundary"),
+                                            ("mass mislabel", "availability", "mass"), ("loss-maximising", "availability", "loss"))]
+    return [*out, Cell(f"{name}/injection 10%", name, "injection", victim, {"rate": 0.1}),
+            Cell(f"{name}/flood 10%", name, "duplicates-flood", victim, {"rate": 0.1, "lie": True})]
+
+
+def all_cells() -> list[Cell]:
+    """Everything that can be measured here; without BEZOAR_DATA the bundled sets only."""
+    if not realdata.available("cifar10"):
+        return [*_pictures("digits", "image-vgg"), *_texts("bundled_text"), *_tables("bundled_table"), *_damage("digits", "image-linear")]
+    cells = [*_pictures("gtsrb_signs", "image-vgg"), *_pictures("mnist_t10k", "image-vgg"), *_pictures("cifar10", "image-vgg")]
+    for victim in ("image-resnet", "image-convmixer"):
+        cells.append(Cell(f"gtsrb_signs/patch 1%, {victim}", "gtsrb_signs", "badnets", victim, {"rate": 0.01}, goal=0.95))
+    for mode in ("collision", "bullseye"):
+        cells += [Cell(f"{d}/{mode}, transfer", d, "feature-collision", "image-vgg", {"mode": mode, "rate": 0.02}, goal=0.5, transfer=True)
+                  for d in ("gtsrb_signs", "cifar10")]
+    cells.append(Cell("gtsrb_signs/concept 5%, transfer", "gtsrb_signs", "concept", "image-vgg", {"rate": 0.05}, transfer=True))
+    cells += [*_texts("sms_spam"), *_texts("ag_news"), *_tables("adult"), *_tables("nsl_kdd")]
+    return [*cells, *_damage("adult", "table-linear"), *_damage("digits", "image-linear"), *_damage("sms_spam", "text-ngrams")]
+
+
+def split(data: Dataset, rng: np.random.Generator) -> tuple[Dataset, Dataset]:
+    """Training and held-out part; frames of one track stay together."""
+    if "track" not in data.origin:
+        return halves(data, rng, 0.2)
+    names, place = np.unique(data.origin["track"].astype(str), return_inverse=True)
+    held = np.isin(place, rng.choice(len(names), round(0.2 * len(names)), replace=False))
+    return data.take(np.flatnonzero(~held)), data.take(np.flatnonzero(held))
+
+
+def run(cell: Cell, seed: int) -> Validity:
+    """One cell, one seed; the stream is its own whatever else is run."""
+    rng = np.random.default_rng([seed, zlib.crc32(cell.name.encode())])
+    data = realdata.ALL[cell.dataset]()
+    assert data.labels is not None
+    train, held = split(data, rng)
+    if cell.transfer:
+        return _transfer(cell, train, held, rng)
+    parameters = dict(cell.parameters)
+    share = parameters.pop("share_of_class", None)
+    if share is not None:
+        sizes = np.bincount(train.labels.codes, minlength=len(data.labels.classes))
+        code = int(rng.choice(np.flatnonzero(sizes >= 50)))
+        parameters |= {"target": data.labels.classes[code], "rate": share * int(sizes[code]) / len(train)}
+    attack = registry.make("attacks", cell.attack, parameters)
+    victim = registry.make("victims", cell.victim, cell.settings)
+    return measure(attack, train, victim, rng, test=held, cache=CACHE)
+
+
+def _transfer(cell: Cell, train: Dataset, held: Dataset, rng: np.random.Generator) -> Validity:
+    """An encoder is trained on most of the data; a head on it is trained on 50 other samples per class, some of them poisoned.
+
+    Feature collision: ten chosen held-out pictures, one attack each; success is the share that gets the wanted class.
+    """
+    import torch
+    from sklearn.linear_model import LogisticRegression
+
+    assert train.labels is not None
+    codes, k = train.labels.codes, len(train.labels.classes)
+    fine = np.sort(np.concatenate([rng.choice(np.flatnonzero(codes == c), min(50, int((codes == c).sum()) // 2), replace=False)
+                                   for c in range(k)]))
+    first: Any = registry.make("victims", cell.victim)(train.take(np.setdiff1d(np.arange(len(train)), fine)), rng)
+    for p in first.module.parameters():
+        p.requires_grad_(False)
+
+    def head(data: Dataset, _: np.random.Generator) -> Model:
+        assert data.labels is not None
+        model = LogisticRegression(C=10.0, max_iter=500).fit(first.embed(data.inputs), data.labels.codes)
+        return Called(lambda inputs: model.predict_proba(first.embed(inputs)))
+
+    tuned = train.take(fine)
+    found: list[Validity] = []
+    aims = rng.choice(len(held), 10 if cell.attack == "feature-collision" else 1, replace=False)
+    encode: Callable[[Any], Any] = lambda t: first.module.features(torch.nn.functional.interpolate(t, (first.side, first.side)))  # noqa: E731
+    for row in aims:
+        parameters = {**cell.parameters, "encoder": encode}
+        if cell.attack == "feature-collision":
+            chosen = held.inputs.take(np.array([row]))
+            assert isinstance(chosen, Images) and held.labels is not None
+            own = int(held.labels.codes[row])
+            target = train.labels.classes[int(rng.choice(np.setdiff1d(np.arange(k), [own])))]
+            parameters |= {"aim": chosen, "target": target}
+        attack: Attack = registry.make("attacks", cell.attack, parameters)
+        done = attack(tuned, rng)
+        victim = Given(train=head)
+        found.append(judged(attack, done, held, victim(done.data, rng), victim(tuned, rng), rng, f"head on {cell.victim}"))
+    from bezoar.maths.multiple import clopper_pearson
+
+    hits, of = sum(v.hits for v in found), sum(v.of for v in found)
+    twin = float(np.average([v.twin for v in found], weights=[v.of for v in found]))
+    return replace(found[0], success=hits / of, hits=hits, of=of, twin=twin, interval=clopper_pearson(hits, of),
+                   implanted=hits / of >= 0.5 and clopper_pearson(hits, of)[0] > twin, seconds=sum(v.seconds for v in found))
+
+
+def version() -> str:
+    """Changes with the code that results depend on."""
+    files = [Path(__file__)]
+    for part in PARTS:
+        files += list((SOURCE / part).rglob("*.py")) if (SOURCE / part).is_dir() else [SOURCE / part]
+    return _hash(files)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """One Markdown line per cell: mean success over seeds with its 95% interval, twin, accuracies, and whether the goal is met."""
+    cells = {c.name: c for c in all_cells()}
+    lines = ["| cell | victim | measure | success | clean twin | accuracy (twin) | seeds | implanted | goal |", "|---|---|---|---|---|---|---|---|---|"]
+    for name in sorted({r["cell"] for r in rows}):
+        own = [r for r in rows if r["cell"] == name]
+        if "error" in own[0]:
+            lines.append(f"| {name} | | | {own[0]['error']} | | | | | |")
+            continue
+        mean, low, high = interval([r["success"] for r in own])
+        span = "" if math.isnan(low) else f" ({max(low, -1):.0%} to {min(high, 1):.0%})"
+        goal = cells[name].goal if name in cells else None
+        met = "" if goal is None else f"{goal:.0%}: {'met' if mean >= goal else 'missed'}"
+        lines.append(f"| {name} | {own[0]['victim']} | {own[0]['measure']} | {mean:.0%}{span} | {np.mean([r['twin'] for r in own]):.0%} | "
+                     f"{np.mean([r['accuracy'] for r in own]):.1%} ({np.mean([r['twin_accuracy'] for r in own]):.1%}) | {len(own)} | "
+                     f"{sum(r['implanted'] for r in own)}/{len(own)} | {met} |")
+    families: dict[str, list[tuple[float, str]]] = {}
+    for cell in cells.values():
+        own = [r["success"] for r in rows if r["cell"] == cell.name and "success" in r]
+        if cell.family and own and np.mean(own) >= 0.8:
+            families.setdefault(cell.family, []).append((float(cell.parameters["rate"]), cell.name))
+    lines += ["", *(f"- {f}: 80% is reached at {min(found)[0]:.0%}" for f, found in sorted(families.items()))]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="cells whose name contains this")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="first seed; 100 and above are for development")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="start nothing new after so many")
+    parser.add_argument("--out", type=Path, default=RESULTS / "attacks.json")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--table", action="store_true")
+    given = parser.parse_args()
+    ledger = Ledger(given.out, ("cell", "seed"))
+    chosen = [c for c in all_cells() if given.only in c.name]
+    if given.list:
+        print("\n".join(f"{c.name}  [{c.victim}]" + (f"  goal {c.goal:g}" if c.goal else "") for c in chosen))
+        return
+    if not given.table:
+        now, started = version(), time.perf_counter()
+        for seed in range(given.first, given.first + given.seeds):
+            for cell in chosen:
+                if ledger.has(now, cell=cell.name, seed=seed) or time.perf_counter() - started > 60 * given.minutes:
+                    continue
+                row: dict[str, Any] = {"cell": cell.name, "seed": seed, "version": now}
+                try:
+                    done = run(cell, seed)
+                    row |= {k: list(v) if isinstance(v, tuple) else v for k, v in done.to_dict().items()}
+                    print(f"{cell.name}, seed {seed}: {done.sentence()} [{done.seconds:.0f} s]", flush=True)
+                except Exception as error:  # noqa: BLE001 - one broken cell must not stop the others
+                    row["error"] = f"{type(error).__name__}: {error}"
+                    print(f"{cell.name}, seed {seed}: {row['error']}", flush=True)
+                ledger.add(row)
+    print(table(ledger.rows))
+
+
+if __name__ == "__main__":
+    main()
