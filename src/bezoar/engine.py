@@ -115,7 +115,8 @@ def _score_all(view: View, detectors: Sequence[Detector], options: Options,
     interrupted = False
     with threadpool_limits(limits=1):  # one thread inside, several beside each other: sums never change their order
         pool = ThreadPoolExecutor(max_workers=max(1, options.workers))
-        jobs: list[Future[None]] = [pool.submit(run, d, i) for i, d in enumerate(detectors)]
+        longest_first = sorted(enumerate(detectors), key=lambda item: not {"signal", "atoms"} & set(item[1].info.needs))
+        jobs: list[Future[None]] = [pool.submit(run, d, i) for i, d in longest_first]
         try:
             for job in jobs:
                 job.result()
