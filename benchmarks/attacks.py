@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable
@@ -25,18 +26,18 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import realdata
-from ledger import RESULTS, SOURCE, Ledger, _hash
-from measure import interval
-
 from bezoar import registry
 from bezoar.core.ability import Attack
 from bezoar.core.dataset import Dataset
 from bezoar.core.inputs import Images
 from bezoar.core.victim import Called, Given, Model
 from bezoar.validity import Validity, halves, judged, measure
+from ledger import RESULTS, SOURCE, Ledger, _hash
+from measure import interval
 
 PARTS = ("attacks", "victims", "networks", "core", "maths", "validity.py")
-CACHE = Path(__file__).resolve().parents[1] / ".cache" / "victims"
+CACHE = Path(tempfile.gettempdir()) / "bezoar-victims"
+"""Clean twins are trained once for all cells of a dataset and seed."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ COVERED = ("warp", "adaptive-blend", "adaptive-patch")
 
 def _texts(name: str) -> list[Cell]:
     net = "text-cnn"
-    cells = [Cell("word 1%", name, "text-word", net, {"rate": 0.01}, goal=0.95), Cell("phrase 1%", name, "text-phrase", net, {"rate": 0.01}, goal=0.95),
+    cells = [Cell("word 1%", name, "text-word", net, {"rate": 0.01}, goal=0.95),
+             Cell("phrase 1%", name, "text-phrase", net, {"rate": 0.01}, goal=0.95),
              Cell("phrase 1%, n-grams", name, "text-phrase", "text-ngrams", {"rate": 0.01}),
              Cell("two words 2%", name, "text-multiword", net, {"rate": 0.02}),
              Cell("skeleton 10%", name, "text-syntactic", net, {"rate": 0.1}, goal=0.70),
@@ -144,7 +146,7 @@ def run(cell: Cell, seed: int) -> Validity:
     rng = np.random.default_rng([seed, zlib.crc32(cell.name.encode())])
     data = realdata.ALL[cell.dataset]()
     assert data.labels is not None
-    train, held = split(data, rng)
+    train, held = split(data, np.random.default_rng([seed, zlib.crc32(cell.dataset.encode())]))
     if cell.transfer:
         return _transfer(cell, train, held, rng)
     parameters = dict(cell.parameters)
@@ -155,7 +157,7 @@ def run(cell: Cell, seed: int) -> Validity:
         parameters |= {"target": data.labels.classes[code], "rate": share * int(sizes[code]) / len(train)}
     attack = registry.make("attacks", cell.attack, parameters)
     victim = registry.make("victims", cell.victim, cell.settings)
-    return measure(attack, train, victim, rng, test=held, cache=CACHE)
+    return measure(attack, train, victim, rng, test=held, cache=CACHE, seed=seed)
 
 
 def _transfer(cell: Cell, train: Dataset, held: Dataset, rng: np.random.Generator) -> Validity:
@@ -187,7 +189,8 @@ def _transfer(cell: Cell, train: Dataset, held: Dataset, rng: np.random.Generato
         parameters = {**cell.parameters, "encoder": encode}
         if cell.attack == "feature-collision":
             chosen = held.inputs.take(np.array([row]))
-            assert isinstance(chosen, Images) and held.labels is not None
+            assert isinstance(chosen, Images)
+            assert held.labels is not None
             own = int(held.labels.codes[row])
             target = train.labels.classes[int(rng.choice(np.setdiff1d(np.arange(k), [own])))]
             parameters |= {"aim": chosen, "target": target}
@@ -214,11 +217,12 @@ def version() -> str:
 def table(rows: list[dict[str, Any]]) -> str:
     """One Markdown line per cell: mean success over seeds with its 95% interval, twin, accuracies, and whether the goal is met."""
     cells = {c.name: c for c in all_cells()}
-    lines = ["| cell | victim | measure | success | clean twin | accuracy (twin) | seeds | implanted | goal |", "|---|---|---|---|---|---|---|---|---|"]
+    lines = ["| cell | victim | measure | success | clean twin | accuracy (twin) | seeds | implanted | goal |", "|---" * 9 + "|"]
     for name in sorted({r["cell"] for r in rows}):
-        own = [r for r in rows if r["cell"] == name]
-        if "error" in own[0]:
-            lines.append(f"| {name} | | | {own[0]['error']} | | | | | |")
+        broken = [r["error"] for r in rows if r["cell"] == name and "error" in r]
+        own = [r for r in rows if r["cell"] == name and "success" in r]
+        if not own:
+            lines.append(f"| {name} | | | {broken[0]} | | | | | |")
             continue
         mean, low, high = interval([r["success"] for r in own])
         span = "" if math.isnan(low) else f" ({max(low, -1):.0%} to {min(high, 1):.0%})"

@@ -104,10 +104,11 @@ def trained(victim: Victim, data: Dataset, seed: int, cache: Path | None = None)
 
 
 def measure(attack: Attack, data: Dataset, victim: Victim, rng: np.random.Generator, *, test: Dataset | None = None,
-            share: float = 0.25, cache: Path | None = None) -> Validity:
+            share: float = 0.25, cache: Path | None = None, seed: int | None = None) -> Validity:
     """Poison a training part of `data`, train victim and clean twin with one seed, ask both about the held-out part.
 
-    `test`: the held-out samples, where the data have a split of their own (same classes). Raises UsageError for data without
+    `test`: the held-out samples, where the data have a split of their own (same classes). `seed` of victim and twin; None draws
+    it (give one with `cache` and `test` to train the twin once for many attacks). Raises UsageError for data without
     labels, for a test set of other classes, and whatever the attack raises.
     """
     started = time.perf_counter()
@@ -117,7 +118,7 @@ def measure(attack: Attack, data: Dataset, victim: Victim, rng: np.random.Genera
     if held.labels is None or held.labels.classes != data.labels.classes:
         raise UsageError("the test set has other classes than the data", advice="give both the same labels")
     done = attack(train, rng)
-    seed = int(rng.integers(1 << 62))
+    seed = int(rng.integers(1 << 62)) if seed is None else seed
     return judged(attack, done, held, trained(victim, done.data, seed, cache), trained(victim, train, seed, cache),
                   rng, victim.info.name, started)
 
