@@ -3,10 +3,10 @@ more often than elsewhere, and parts whose inputs differ.
 
 Each row's doubt (the probability that its label is wrong, by a content model and neighbours that never saw it) is compared
 with what it would be under the pooled model at that very content, so hard content is no reproach; each part's mean is compared
-with the rest, near-duplicates counting once and the natural spread between parts taken out. It is an alarm from an excess of `effect` wrong
-labels on, with at least five samples that can be named; smaller excesses, and inputs that merely differ, are reported, never counted as
-poison. Fails when poison is spread evenly over the parts, when all parts are bad, when labels are
-right (clean-label), and for parts of fewer than `least` rows. Cost: seconds beyond the views. METHODS: partition differential;
+with the rest, near-duplicates counting once and the natural spread between parts taken out. It is an alarm from an excess of
+`effect` wrong labels on, with at least five samples that can be named; smaller excesses, and inputs that merely differ, are
+reported and never counted as poison. Fails when poison is spread evenly over the parts, when all parts are bad, when labels
+are right (clean-label), and for parts of fewer than `least` rows. Cost: seconds beyond the views.
 Levine and Feizi, arXiv 2006.14768.
 """
 
