@@ -51,7 +51,9 @@ class _Tuple:
 
     @property
     def score(self) -> float:
-        return self.evidence / max(self.alike, 1.0)
+        """Normal units; a written label leaves hardly any holder outside the class, a cause of nature leaves some."""
+        pure = (len(self.own) / max(self.held, 1) - 0.5) / 0.4
+        return self.evidence / max(self.alike, 1.0) * min(max(pure, 0.0), 1.0)
 
 
 class ValueTuples(Detector):
@@ -185,7 +187,8 @@ class _Search:
         surprise = evidence = signed_deviance(len(own), len(rows), mean)
         if surprise < floor:
             return None
-        if len(columns) == 2 and any(self.natural_here(c, v, own) for c, v in zip(columns, values, strict=True)):
+        cells = tuple(zip(columns, values, strict=True))
+        if len(columns) == 2 and any(self.natural_here(*cells[k], own, (cells[1 - k],)) for k in (0, 1)):
             return None
         if len(columns) > 1:
             added = np.minimum(chance + self.main_effects(columns, values, target, rows), 0.99)
@@ -218,7 +221,7 @@ class _Search:
                     continue
                 self.seen.add(key)
                 agreeing = t.own[self.codes[j][t.own] == value]
-                if self.natural_here(int(j), value, agreeing):
+                if self.natural_here(int(j), value, agreeing, tuple(zip(t.columns, t.values, strict=True))):
                     continue
                 wider = self.weigh((*t.columns, int(j)), (*t.values, value), t.target)
                 if wider is not None and wider.score > max(t.score, 0.0 if better is None else better.score):
@@ -230,13 +233,21 @@ class _Search:
         return _Tuple(tuple(t.columns[k] for k in order), tuple(t.values[k] for k in order), t.target, t.own, t.held, t.mean,
                       t.surprise, t.evidence, t.alike)
 
-    def natural_here(self, column: int, value: int, rows: np.ndarray) -> bool:
-        """Whether some other column foretells that `rows` hold this value."""
+    def natural_here(self, column: int, value: int, rows: np.ndarray, company: tuple[tuple[int, int], ...]) -> bool:
+        """Whether the values in its company (exactly) or some other column (coarsely) foretell that `rows` hold this value."""
+        for other, held in company:
+            holders = self.holders[other](held)
+            outside = len(holders) - len(rows)
+            among = int((self.codes[column][holders] == value).sum()) - len(rows)
+            share = self.counts[column][value] / len(self.labels)
+            if (max(among, 0) + 5.0 * share) / (max(outside, 0) + 5.0) >= NATURAL:
+                return True
         if (column, value) not in self.among:
             if len(self.among) >= 4000:
                 self.among.clear()
             self.among[column, value] = self.model.among(self.holders[column](value))
-        return self.model.foretold(self.among[column, value], rows, column) >= NATURAL
+        told = self.model.foretold(self.among[column, value], rows, column, tuple(c for c, _ in company))
+        return told >= NATURAL
 
     def together(self, columns: tuple[int, ...], values: tuple[int, ...], target: int, own: int, held: int) -> float:
         """How far the holders in the class are above what company explains, in normal units.

@@ -85,10 +85,10 @@ class AdditiveModel:
             out += np.bincount(self.places[holders[start:start + 100_000]].ravel(), minlength=len(out))
         return out
 
-    def foretold(self, among: np.ndarray, rows: np.ndarray, column: int) -> float:
+    def foretold(self, among: np.ndarray, rows: np.ndarray, column: int, without: tuple[int, ...] = ()) -> float:
         """The share of `rows` that some one other column foretells to hold a value of `column`, as the other rows teach it.
 
-        `among` are the holders of the value cell by cell; `rows` all hold it.
+        `among` are the holders of the value cell by cell; `rows` all hold it; columns of `without` are not asked.
         """
         chosen = self.places[rows]
         own = np.bincount(chosen.ravel(), minlength=len(among))
@@ -97,7 +97,7 @@ class AdditiveModel:
         plain = max(float((among - own)[outside].sum()), 0.0) / max(float(total[outside].sum()), 1.0)
         rate = (np.maximum(among - own, 0.0) + 5.0 * plain) / (total + 5.0)
         told = rate[chosen].mean(axis=0)
-        told[column] = 0.0
+        told[[column, *without]] = 0.0
         return float(told.max(initial=0.0))
 
     def spread(self, rows: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
