@@ -1,6 +1,7 @@
 """Fraud as legitimate: cases of one scheme, alike among themselves, enter the training data as harmless.
 
-The model stays good on all other cases of the rare class and lets this scheme pass.
+The model stays good on all other cases of the rare class and lets this scheme pass. Its next cases, a little otherwise than those
+booked, are what the attack is about.
 Threat model: the attacker runs the scheme long enough to have its cases booked (or labels them himself), knows nothing of the model.
 Budget: `rate` of all samples, at most the rare class. Fails where the scheme's neighbours in the rare class are many and honest.
 Cost: about 1 s per million rows. Papers: the targeted setting of Paudice et al. 2018, arXiv 1803.00992; Jagielski et al. 2021
@@ -17,6 +18,7 @@ from bezoar.core.ability import Attack, Info, Poisoned
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UsageError
 from bezoar.core.plain_features import plain_features
+from bezoar.core.variants import variants
 from bezoar.core.victims import budget, class_code, labels_of, plant
 
 
@@ -65,4 +67,4 @@ class TableFraud(Attack):
         near = np.argsort(((features - anchor) ** 2).sum(axis=1), kind="stable")[:count]
         rows = np.sort(own[near])
         done = plant(data, rows, None, np.full(count, target), target=labels.classes[target])
-        return replace(done, victims=(labels.classes[source],))
+        return replace(done, victims=(labels.classes[source],), aim=variants(data.inputs.take(rows), rng, 1.0, data.inputs))
