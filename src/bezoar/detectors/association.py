@@ -56,8 +56,8 @@ class Association(Detector):
     """Atoms against labels, unconditional and given the content, and against the modality's own null.
 
     least   fewest holders of an atom that is looked at
-    margin  logits that nature is granted: a natural shortcut may raise the odds of its class that much beyond what the
-            content says
+    margin  logits that nature is granted at most: a natural shortcut may raise the odds of its class that much beyond
+            what the content says; data without strong shortcuts are granted less
     slack   share of its other holders that may follow it for reasons that the content does not show
     """
 
@@ -154,11 +154,13 @@ class Association(Detector):
         first = first[:AUDITS]
         searched = work.log_searched(c.atom[first], True) + np.log(TESTS)
         wanted = np.log(self.alpha)
+        looks = [chance.audit(c, self._core(c, lead, int(t)), int(t), 0) for t in first]
+        share = self._natural_share(looks, wanted - searched)
         for i, t in enumerate(first):
             core = self._core(c, lead, int(t))
             for care in range(chance.cares):  # each look is dearer and fairer than the one before
-                own, q = chance.audit(c, core, int(t), care)
-                log_p = ma.tilted_log_tail(self._granted(q), float(own.sum())) + searched[i]
+                own, q = chance.audit(c, core, int(t), care) if care else looks[i]
+                log_p = ma.tilted_log_tail(self._granted(q, share), float(own.sum())) + searched[i]
                 if log_p > wanted:
                     break
             p[t] = np.exp(min(log_p, 0.0))
@@ -166,10 +168,20 @@ class Association(Detector):
             p[first] = np.maximum(p[first], np.minimum(TESTS * ma.tail_p(c.score[first]), 1.0))
         return p
 
-    def _granted(self, q: np.ndarray) -> np.ndarray:
+    def _natural_share(self, looks: list[tuple[np.ndarray, np.ndarray]], levels: np.ndarray) -> float:
+        """Share in [1/3, 1] of what nature is granted at most: less where hardly any other candidate goes beyond the content.
+
+        A third candidate that surely gains x logits means that x + 1 of them are natural in these data.
+        """
+        shifts = [ma.least_shift(q, float(own.sum()), float(level)) for (own, q), level in zip(looks, levels, strict=True)
+                  if ma.tilted_log_tail(q, float(own.sum())) <= level]
+        third = sorted(shifts)[-3] if len(shifts) >= 3 else -1.0
+        return float(np.clip((third + 1.0) / max(self.margin, 1e-9), 1 / 3, 1.0))
+
+    def _granted(self, q: np.ndarray, share: float) -> np.ndarray:
         """Chances with what nature is granted beyond the content: `margin` logits, and a share `slack` of the rest."""
-        odds = np.exp(self.margin) * q / np.maximum(1 - q, 1e-9)
-        return np.asarray(1 - (1 - self.slack) / (1 + odds))
+        odds = np.exp(share * self.margin) * q / np.maximum(1 - q, 1e-9)
+        return np.asarray(1 - (1 - share * self.slack) / (1 + odds))
 
     @staticmethod
     def _core(c: _Candidates, lead: np.ndarray, t: int) -> np.ndarray:
