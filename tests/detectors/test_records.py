@@ -29,7 +29,7 @@ def test_honest_scripts_are_not(text):
 
 
 def texts(rng, n=400):
-    words = np.array("sun sea hill tree road town lamp book song rain wind stone bread milk".split())
+    words = np.array(["sun", "sea", "hill", "tree", "road", "town", "lamp", "book", "song", "rain", "wind", "stone", "bread", "milk"])
     return [" ".join(rng.choice(words, 8)) for _ in range(n)]
 
 

@@ -45,8 +45,8 @@ def test_copies_share_a_cluster_and_noise_does_not():
     near = np.repeat(x[:20], 5, axis=0) + 0.02 * rng.standard_normal((100, 16)).astype(np.float32)
     copies = np.repeat(x[30:31], 40, axis=0)
     label = near_duplicate_clusters(np.r_[x, near, copies])
-    assert all(len(set([label[i], *label[800 + 5 * i:805 + 5 * i]])) == 1 for i in range(20))
-    assert len(set([label[30], *label[900:]])) == 1
+    assert all(len({label[i], *label[800 + 5 * i:805 + 5 * i]}) == 1 for i in range(20))
+    assert len({label[30], *label[900:]}) == 1
     assert len(set(label[:800])) > 790
 
 

@@ -126,9 +126,10 @@ def near_duplicate_clusters(x: np.ndarray, neighbours: tuple[np.ndarray, np.ndar
 
     Near means a cosine distance under `closeness` times what separates neighbours in a thin sample of the data, in
     which copies hardly meet. Chains are cut: a cluster of more than `largest` distinct rows (or 1% of them) is split at
-    half the distance, again and again, unless it is compact (nine in ten rows within 0.6 of the distance of its mean). Rows that are equal always stay together. A number is the
-    least row of its cluster. `neighbours` are those of `nearest(x, ...)` where known. Fails where honest samples lie
-    closer together than frames of one film do (coarse tables).
+    half the distance, again and again, unless it is compact (nine in ten rows within 0.6 of the distance of its mean).
+    Rows that are equal always stay together. A number is the least row of its cluster. `neighbours` are those of
+    `nearest(x, ...)` where known. Fails where honest samples lie closer together than frames of one film do (coarse
+    tables), and on evenly spaced chains without gaps.
 
     >>> near_duplicate_clusters(np.array([[1., 0.], [1., 0.], [0., 1.]])).tolist()
     [0, 0, 2]
