@@ -10,7 +10,7 @@ from typing import Any
 
 
 def resnet(classes: int, width: int = 16, channels: int = 3) -> Any:
-    """Three stages of one residual block each, `width` to 4 `width` channels; 32x32 pixels and under keep their size at first."""
+    """A first convolution at full size, then three residual blocks that halve it, `width` to 4 `width` channels."""
     from torch import nn
 
     class Block(nn.Module):  # type: ignore[misc]
@@ -24,7 +24,7 @@ def resnet(classes: int, width: int = 16, channels: int = 3) -> Any:
             return nn.functional.relu(self.main(x) + self.short(x))
 
     stem = nn.Sequential(nn.Conv2d(channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
-    body = nn.Sequential(stem, Block(width, width, 1), Block(width, 2 * width, 2), Block(2 * width, 4 * width, 2),
+    body = nn.Sequential(stem, Block(width, width, 2), Block(width, 2 * width, 2), Block(2 * width, 4 * width, 2),
                          nn.AdaptiveAvgPool2d(1), nn.Flatten())
     return _headed(body, nn.Linear(4 * width, classes))
 

@@ -14,6 +14,8 @@ from bezoar.core.victim import Model, Victim
 from bezoar.networks import training
 
 LONGEST = 64
+LEAST_STEPS = 80
+"""Few pictures are passed over more often, so that there are so many steps at least (up to 40 passes)."""
 
 
 def side_of(inputs: Images) -> int:
@@ -70,9 +72,10 @@ class ImageVictim(Victim):
         assert isinstance(data.inputs, Images)
         assert data.labels is not None
         side = side_of(data.inputs)
+        epochs = max(self.epochs, min(40, -(-LEAST_STEPS * 128 // max(len(data), 1))))
         with training.seeded(int(rng.integers(1 << 31))):
             module = training.fit(self.build(len(data.labels.classes)), brought(data.inputs, side), data.labels.codes, rng,
-                                  tensor=training.pictures, epochs=self.epochs, rate=self.rate, shift=1 if side >= 16 else 0)
+                                  tensor=training.pictures, epochs=epochs, rate=self.rate, shift=1 if side >= 16 else 0)
         return Trained(module, side)
 
     def weights(self, model: Model) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 Trained with AdamW and one cycle of the learning rate, pictures moved by a pixel at most; pictures of other sizes are brought to the
 median size. Deterministic on a CPU. Fails to learn from fewer than about 500 pictures.
-Cost: about 60 s per 10,000 pictures of 32x32 and core.
+Cost: about 100 s per 10,000 pictures of 32x32 and core.
 Paper: He et al. 2016, arXiv 1512.03385.
 """
 
@@ -19,15 +19,15 @@ class ImageResnet(ImageVictim):
     """The network.
 
     width   channels of the first stage, 4 or more
-    epochs  passes over the data, 1 or more
+    epochs  passes over the data, 1 or more; few pictures are passed over more often
     rate    largest learning rate
     """
 
     info = Info(name="image-resnet", summary="a narrow residual network", modalities=("image",),
-                needs=("labels",), extras=("torch",), cost="about 60 s per 10,000 pictures of 32x32 and core",
+                needs=("labels",), extras=("torch",), cost="about 100 s per 10,000 pictures of 32x32 and core",
                 reference="He et al. 2016, arXiv 1512.03385")
 
-    def __init__(self, *, width: int = 16, epochs: int = 10, rate: float = 0.01) -> None:
+    def __init__(self, *, width: int = 16, epochs: int = 6, rate: float = 0.01) -> None:
         self.width = width
         self.epochs = epochs
         self.rate = rate
