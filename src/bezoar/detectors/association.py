@@ -155,7 +155,8 @@ class Association(Detector):
         searched = work.log_searched(c.atom[first], True) + np.log(TESTS)
         wanted = np.log(self.alpha)
         looks = [chance.audit(c, self._core(c, lead, int(t)), int(t), 0) for t in first]
-        share = self._natural_share(looks, wanted - searched)
+        work.nature.append(self._natural_share(looks, wanted - searched))
+        share = max(work.nature)  # what words show of these data holds for their pairs too
         for i, t in enumerate(first):
             core = self._core(c, lead, int(t))
             for care in range(chance.cares):  # each look is dearer and fairer than the one before
@@ -169,14 +170,14 @@ class Association(Detector):
         return p
 
     def _natural_share(self, looks: list[tuple[np.ndarray, np.ndarray]], levels: np.ndarray) -> float:
-        """Share in [1/3, 1] of what nature is granted at most: less where hardly any other candidate goes beyond the content.
+        """Share in [0.5, 1] of what nature is granted at most: less where hardly any other candidate goes beyond the content.
 
         A third candidate that surely gains x logits means that x + 1 of them are natural in these data.
         """
         shifts = [ma.least_shift(q, float(own.sum()), float(level)) for (own, q), level in zip(looks, levels, strict=True)
                   if ma.tilted_log_tail(q, float(own.sum())) <= level]
         third = sorted(shifts)[-3] if len(shifts) >= 3 else -1.0
-        return float(np.clip((third + 1.0) / max(self.margin, 1e-9), 1 / 3, 1.0))
+        return float(np.clip((third + 1.0) / max(self.margin, 1e-9), 0.5, 1.0))
 
     def _granted(self, q: np.ndarray, share: float) -> np.ndarray:
         """Chances with what nature is granted beyond the content: `margin` logits, and a share `slack` of the rest."""
@@ -232,6 +233,7 @@ class _Work:
     def __init__(self, view: View, atoms: Atoms, codes: np.ndarray, classes: tuple[str, ...], least: int) -> None:
         self.view, self.atoms, self.labels, self.classes, self.least = view, atoms, codes, classes, least
         self.looked = 0.0
+        self.nature: list[float] = []
         self.rows = atoms.matrix.tocsc()
         groups = np.arange(len(codes)) if atoms.seen is not None else view.clusters()
         self.units, self.unit, self.codes = ma.collapse(atoms.matrix, codes, groups)
@@ -276,7 +278,7 @@ class _Work:
         both = Atoms(holders_of_both(x, a, b), ("pair",), np.zeros(len(a), np.int16), np.full(len(a), np.nan),
                      np.array([pairs_looked_at(x, self.least)]), name, np.concatenate([seen[word[a]], seen[word[b]]], axis=1))
         out = _Work(self.view, both, self.labels, self.classes, self.least)
-        out.looked = float(both.searched[0])
+        out.looked, out.nature = float(both.searched[0]), self.nature
         out.__dict__["content"] = _SeeingChance(out, content.model)
         return out
 
