@@ -59,7 +59,7 @@ def surprise(found: np.ndarray, held: np.ndarray, mean: np.ndarray, variance: np
     found of held holders stand in the class, mean of them were expected to, with that variance.
 
     >>> surprise(np.array([20., 11.]), np.array([20., 20.]), np.array([5., 10.]), np.array([4., 5.])).round(1).tolist()
-    [12.6, 0.1]
+    [12.3, 0.1]
     """
     z = (found - mean) / np.sqrt(variance + 1.0)
     odds = np.log((found + 0.5) / (held - found + 0.5)) - np.log((mean + 0.5) / (held - mean + 0.5))

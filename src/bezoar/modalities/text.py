@@ -52,6 +52,8 @@ class Text(Modality):
 
     info = Info(name="text", summary="words, phrases, skeletons of function words, characters", modalities=("text",),
                 cost="about 1 min per 100,000 short texts")
+    cost_seconds = (3.0, 1.5)
+    cost_megabytes = (300.0, 10.0)
 
     def __init__(self, *, dimensions: int = 96, least: int = 3, longest: int = 5, max_chars: int = 100_000) -> None:
         self.dimensions = dimensions
