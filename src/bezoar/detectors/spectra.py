@@ -40,6 +40,7 @@ class Spectra(Detector):
     directions      singular directions searched per class
     rank            leading directions of all data that are levelled in the second pass
     smallest_class  classes of fewer rows are left out
+    kinds           in classes of fewer rows a group counts only where its content contradicts the label (else it may be a kind)
     alpha           family-wise level at which a group is reported
     """
 
@@ -47,10 +48,12 @@ class Spectra(Detector):
                 threats=("backdoor-dirty-label", "backdoor-clean-label"), modalities=("image",), needs=("signal", "labels"),
                 cost="about 5 s per 10,000 small pictures", reference="arXiv 1811.00636", channel="C4", floor=0.8)
 
-    def __init__(self, *, directions: int = 10, rank: int = 128, smallest_class: int = 40, alpha: float = 0.01) -> None:
+    def __init__(self, *, directions: int = 10, rank: int = 128, smallest_class: int = 40, kinds: int = 250,
+                 alpha: float = 0.01) -> None:
         self.directions = directions
         self.rank = rank
         self.smallest_class = smallest_class
+        self.kinds = kinds
         self.alpha = alpha
 
     def score(self, view: View, rng: np.random.Generator) -> Scores:
@@ -62,7 +65,7 @@ class Spectra(Detector):
             return Scores(np.full(n, np.nan), notes=(f"no class has {self.smallest_class} rows: no pattern can be told from chance",))
         signal = view.signal()
         doubt = _doubt(view, codes)
-        looks = unit_rows(view.embed())
+        looks = _looks(signal)
         seed = int(rng.integers(1 << 31))
         groups: list[Group] = []
         raw = np.zeros(n)
@@ -71,11 +74,13 @@ class Spectra(Detector):
             if rank:
                 z = whitening.sphere(z, rank, np.random.default_rng(seed))
             z *= (np.sqrt(z.shape[1]) / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-6)).astype(np.float32)
-            found = [c for code in large for c in self._search(z, np.flatnonzero(codes == code), int(code), doubt, looks, seed)]
+            found = [c for code in large for c in self._search(z, codes, large, int(code), doubt, looks, seed)]
             p = _significance(np.array([c.strength for c in found]), np.array([c.code for c in found]))
             for c, value in zip(found, np.minimum(2 * p, 1), strict=True):
                 if value <= self.alpha:
-                    groups.append(self._group(view, z, c, float(value), doubt))
+                    group = self._group(view, z, c, float(value), doubt)
+                    if len(c.rows) >= self.kinds or group.threat == "backdoor-dirty-label":
+                        groups.append(group)
                 raw[c.rows] = np.maximum(raw[c.rows], np.sqrt(max(c.strength, 0.0)) * np.maximum(c.scores, 0))
         groups = _without_repeats(groups)
         for g in groups:
@@ -86,8 +91,9 @@ class Spectra(Detector):
         suspicion[~np.isin(codes, large)] = np.nan
         return Scores(suspicion, tuple(groups), notes)
 
-    def _search(self, z: np.ndarray, rows: np.ndarray, code: int, doubt: np.ndarray, looks: np.ndarray,
+    def _search(self, z: np.ndarray, codes: np.ndarray, large: np.ndarray, code: int, doubt: np.ndarray, looks: np.ndarray,
                 seed: int) -> list[_Candidate]:
+        rows = np.flatnonzero(codes == code)
         unit = z[rows]
         axes, _ = whitening.directions(unit, self.directions, np.random.default_rng(seed + 1))
         starts = [axes, -axes]
@@ -99,12 +105,20 @@ class Spectra(Detector):
                 starts.append(pull[None] / max(float(np.linalg.norm(pull)), 1e-9))
             few, _ = whitening.directions(unit[worst[:max(20, len(rows) // 4)]], self.directions // 2, np.random.default_rng(seed + 2))
             starts += [few, -few]
-        member, scores, _, strength = matched.refine(unit, np.concatenate(starts).astype(np.float32))
+        member, scores, template, strength = matched.refine(unit, np.concatenate(starts).astype(np.float32))
+        along = z @ template.T
+        elsewhere = np.zeros(len(strength))
+        for other in large[large != code]:
+            elsewhere = np.maximum(elsewhere, matched.mirrored(matched.standard(along[codes == other])))
+        strength = strength - elsewhere
         out = []
         for j in range(member.shape[1]):
             held = rows[member[:, j]]
-            unlike = min(1.0, matched.different(looks, held) / max(len(held), 1))
-            out.append(_Candidate(code, rows, member[:, j], scores[:, j], float(strength[j]) * unlike))
+            unlike = min(1.0, matched.different(looks, held, 0.9) / max(len(held), 1))
+            # a planted group is a draw from its class or from others: one that fits the class better than most is a natural kind
+            usual = float(doubt[rows].mean())
+            fit = float(np.clip(doubt[held].mean() / usual, 0.3, 1.0)) if usual > 0 else 1.0
+            out.append(_Candidate(code, rows, member[:, j], scores[:, j], float(strength[j]) * unlike * fit))
         return out
 
     def _group(self, view: View, z: np.ndarray, c: _Candidate, p: float, doubt: np.ndarray) -> Group:
@@ -115,7 +129,7 @@ class Spectra(Detector):
         sure = np.empty(len(members))
         sure[order] = np.cumsum(chance[inside][order]) / np.arange(1, len(members) + 1)
         odd = float(doubt[members].mean()), float(doubt[c.rows].mean())
-        dirty = odd[0] > 1.2 * odd[1] > 0
+        dirty = odd[0] > 1.2 * odd[1] > 0 and odd[0] > 0.2
         name = view.classes[c.code]
         return Group(
             members=members, p_value=p, threat="backdoor-dirty-label" if dirty else "backdoor-clean-label",
@@ -134,6 +148,14 @@ def _doubt(view: View, codes: np.ndarray) -> np.ndarray:
         return 1 - view.content_probabilities()[np.arange(len(codes)), codes]
     except BezoarError:
         return np.zeros(len(codes))
+
+
+def _looks(signal: np.ndarray, columns: int = 64) -> np.ndarray:
+    """(n, d) unit rows of the loudest columns: what a row shows as a whole."""
+    spread = signal.var(axis=0)
+    loud = np.sort(np.argsort(-spread, kind="stable")[:columns])
+    part = signal[:, loud]
+    return unit_rows(part - part.mean(axis=0))
 
 
 def _significance(strength: np.ndarray, code: np.ndarray, share: float = 0.25, margin: float = 1.5) -> np.ndarray:
