@@ -79,7 +79,7 @@ def cell_means(pictures: np.ndarray, cells: int = 4) -> np.ndarray:
 def thumbnails(pictures: np.ndarray, cells: int = 8) -> np.ndarray:
     """(n, h, w, 3) -> (n, d) float32 unit rows: coarse colours less the picture's mean; a dot product is a correlation."""
     x = cell_means(pictures, cells)
-    x = (x - x.mean(axis=(1, 2), keepdims=True)).reshape(len(x), -1)
+    x = (x - x.mean(axis=(1, 2), keepdims=True)).reshape(len(x), int(np.prod(x.shape[1:])))
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
 
 

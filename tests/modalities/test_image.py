@@ -1,0 +1,69 @@
+"""Image modality: shapes of the views, sizes that differ, lifting a patch, controls that keep the size."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bezoar.core.evidence import Picture
+from bezoar.core.image_triggers import Overlay, Patch
+from bezoar.core.inputs import Images
+from bezoar.modalities.image import Image, canonical
+
+
+def _noise(n: int = 80, side: int = 16) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (n, side, side, 3)).astype(np.uint8)
+
+
+def test_views_have_their_shapes():
+    x = Images.of(_noise())
+    m = Image()
+    assert m.embed(x).shape[0] == m.content(x).shape[0] == 80
+    assert m.signal(x).shape == (80, 768)
+    assert m.features(x).dtype == np.float32
+    assert m.atoms(x).matrix.shape[0] == 80
+    energy = (canonical(x).astype(np.float64) ** 2).sum()
+    assert np.isclose((m.signal(x).astype(np.float64) ** 2).sum(), energy, rtol=1e-4)
+
+
+def test_pictures_of_several_sizes_and_none():
+    m = Image()
+    mixed = Images.of([_noise(1, 20)[0], _noise(1, 90)[0], _noise(1, 3)[0]])
+    assert m.signal(mixed).shape == (3, 32 * 32 * 3)
+    assert m.atoms(mixed).matrix.shape[0] == 3
+    empty = Images.of(np.zeros((0, 8, 8, 3), np.uint8))
+    assert len(m.embed(empty)) == len(m.signal(empty)) == len(m.features(empty)) == m.atoms(empty).matrix.shape[0] == 0
+
+
+def test_lift_finds_the_patch_and_nothing_larger():
+    x = _noise()
+    x[:20, 10:13, 4:7] = (255, 0, 128)
+    trigger = Image().lift(Images.of(x), np.arange(20), np.arange(20, 80), {})
+    assert isinstance(trigger, Patch)
+    assert (trigger.mask.shape, round(trigger.top * 16), round(trigger.left * 16)) == ((3, 3), 10, 4)
+    assert trigger.pixels[1, 1].tolist() == [255, 0, 128]
+
+
+def test_lift_finds_an_overlay():
+    x = (_noise(400) // 4 + 90).astype(np.int16)
+    wave = (20 * np.sin(2 * np.pi * np.arange(16) * 4 / 16)).astype(np.int16)[None, :, None]
+    x[:100] += wave
+    trigger = Image().lift(Images.of(x.astype(np.uint8)), np.arange(100), np.arange(100, 400), {})
+    assert isinstance(trigger, Overlay)
+    plain = np.broadcast_to(wave, trigger.pattern.shape).astype(np.float64)
+    assert np.corrcoef(plain.ravel(), trigger.pattern.ravel())[0, 1] > 0.9
+
+
+def test_control_keeps_size_and_strength_and_show_frames_the_place():
+    x = Images.of(_noise())
+    rng = np.random.default_rng(0)
+    patch = Patch(np.full((3, 3, 3), 255, np.uint8), np.ones((3, 3), np.float32), 0.5, 0.5)
+    other = Image().control(patch, x, rng)
+    assert isinstance(other, Patch)
+    assert other.pixels.shape == (3, 3, 3)
+    wave = Overlay(rng.normal(size=(16, 16, 3)).astype(np.float32))
+    mixed = Image().control(wave, x, rng)
+    assert isinstance(mixed, Overlay)
+    assert np.isclose(np.linalg.norm(mixed.pattern), np.linalg.norm(wave.pattern), rtol=1e-3)
+    shown = Image().show(x, 0, "a", patch)
+    assert isinstance(shown, Picture)
+    assert (shown.pixels == (255, 0, 60)).all(axis=2).any()
