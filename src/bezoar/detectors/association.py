@@ -186,9 +186,9 @@ class Association(Detector):
 
     @staticmethod
     def _core(c: _Candidates, lead: np.ndarray, t: int) -> np.ndarray:
-        """The followers of leader t that say the same thing nearly as loud, strongest first."""
-        core = np.flatnonzero((lead == t) & (c.target == c.target[t]) & (c.score > 0.3 * c.score[t]))
-        return core[np.argsort(-c.score[core], kind="stable")][:64]
+        """The followers of leader t, who have nearly its holders, strongest first."""
+        core = np.flatnonzero((lead == t) & (c.target == c.target[t]))
+        return core[np.argsort(-c.score[core], kind="stable")][:256]
 
     def _mark(self, raw: np.ndarray, c: _Candidates, work: _Work) -> None:
         """Each row's score is that of its strongest candidate."""
