@@ -37,7 +37,7 @@ class Info:
     cost        in plain words: "seconds", "about 1 s per 10,000 samples"
     reference   the paper
     channel     "C1".."C9" for detectors
-    floor       least AUROC on the planted threat that the contract suite asserts
+    floor       least AUROC that the contract suite asserts on the first of `threats`, planted
     fuses       whether its suspicion counts in the fused score; False for mere rankings of the unusual
     """
 

@@ -174,8 +174,7 @@ def _detector(cls: type[Detector], make: Make, planted: Planted) -> Iterator[Che
         yield f"quiet-{modality}", quiet(modality)
         yield f"odd-sizes-{modality}", odd(modality)
         if cls.info.floor:
-            for threat in cls.info.threats:
-                yield f"floor-{modality}-{threat}", floor(modality, threat)
+            yield f"floor-{modality}", floor(modality, cls.info.threats[0])
 
 
 def _attack(cls: type[Attack], planted: Planted) -> Iterator[Check]:
