@@ -16,10 +16,11 @@ from bezoar.core.errors import ExitCode
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
-COMMANDS = ("scan", "show", "accept", "clean", "restore", "list", "explain", "demo", "attack")
+COMMANDS = ("scan", "show", "accept", "clean", "restore", "list", "explain", "demo", "redteam", "attack")
 _CODES = {ExitCode.NOTHING: "nothing at or above the gate", ExitCode.FINDINGS: "findings at or above the gate (`--fail-on`)",
           ExitCode.WRONG_USE: "wrong use or unreadable input",
-          ExitCode.INCOMPLETE: "incomplete or inconclusive: a check failed, a limit was hit, nothing could run, or `--strict` and a check was skipped"}
+          ExitCode.INCOMPLETE: "incomplete or inconclusive: a check failed, a limit was hit, nothing could run, or `--strict` and a check "
+                               "was skipped"}
 
 
 def _help(*words: str) -> str:
@@ -47,7 +48,8 @@ def abilities() -> str:
             rows = [f"| {key} | {', '.join(value) if isinstance(value, list) else value} |"
                     for key in ("channel", "modalities", "needs", "threats", "extras", "cost", "reference") if (value := card[key])]
             rows += [f"| `{k}` | default `{v!r}` |" for k, v in card["parameters"].items()]
-            parts.append(f"### {card['name']}\n\n{card['summary'][0].upper()}{card['summary'][1:]}.\n\n{story}\n\n| | |\n|---|---|\n" + "\n".join(rows))
+            head = f"### {card['name']}\n\n{card['summary'][0].upper()}{card['summary'][1:]}."
+            parts.append(f"{head}\n\n{story}\n\n| | |\n|---|---|\n" + "\n".join(rows))
     return "\n\n".join(parts) + "\n"
 
 

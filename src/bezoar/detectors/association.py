@@ -1,7 +1,7 @@
 """Shortcut association miner: small parts that an input has or has not (words, patches, values) against labels.
 
 Looks for  parts whose holders stand in one class although their content says otherwise (dirty-label triggers), parts
-           that follow one class too well (clean-label), parts that stand where chance does not put them (all-to-all).
+           that stand where chance does not put them, whatever the labels (clean-label, all-to-all).
 Fails      for triggers that are no part the modality names (warps, style without a marker), for parts as common in
            nature as in the poison, and for fewer holders than `least`.
 Cost       sparse products over the atoms, seconds; the content model is the larger part.
@@ -25,7 +25,7 @@ from bezoar.maths.conjunctions import frequent_pairs, holders_of_both, pairs_loo
 from bezoar.maths.crossfit import softmax
 from bezoar.maths.leaveout import LinearFolds, linear_folds
 
-TESTS = 3
+TESTS = 2
 AUDITS = 200
 """Leading candidates of a test that are looked at row by row."""
 LEAVE_OUT_CLASSES = 100
@@ -53,7 +53,7 @@ class _Candidates:
 
 
 class Association(Detector):
-    """Atoms against labels, unconditional and given the content, and against the modality's own null.
+    """Atoms against labels given the content, and against the modality's own null.
 
     least   fewest holders of an atom that is looked at
     margin  logits that nature is granted at most: a natural shortcut may raise the odds of its class that much beyond
@@ -63,7 +63,7 @@ class Association(Detector):
 
     info = Info(
         name="association", summary="words, patches or values that predict a label too well",
-        threats=("backdoor-dirty-label", "backdoor-clean-label"), modalities=("image", "text"), needs=("atoms",), extras=(),
+        threats=("backdoor-dirty-label", "backdoor-clean-label"), modalities=("image", "text"), needs=("atoms",),
         cost="seconds after the content model", reference="arXiv 2305.11596", channel="C4", floor=0.9)
 
     def __init__(self, *, least: int = 4, margin: float = 1.5, slack: float = 0.1, alpha: float = 0.01, keep: int = 5000) -> None:
@@ -87,8 +87,6 @@ class Association(Detector):
         groups: list[Group] = []
         tests = [self._label_free(work)]
         if work.known:
-            if atoms.seen is None:
-                tests.append(self._against(work, work.flat, "unconditional"))
             tests.append(self._against(work, work.content, "conditional"))
         looks = [(work, found) for found in tests]
         if work.known and isinstance(work.content, _SeeingChance):
@@ -150,7 +148,7 @@ class Association(Detector):
             if not few:
                 p[first] = np.maximum(p[first], np.minimum(TESTS * ma.tail_p(c.score[first]), 1))
             return p
-        chance = work.content if c.why == "conditional" else work.flat
+        chance = work.content
         first = first[:AUDITS]
         searched = work.log_searched(c.atom[first], True) + np.log(TESTS)
         wanted = np.log(self.alpha)
@@ -185,6 +183,18 @@ class Association(Detector):
         return np.asarray(1 - (1 - share * self.slack) / (1 + odds))
 
     @staticmethod
+    def _natural(c: _Candidates, t: int, members: np.ndarray, work: _Work) -> float:
+        """How many members nature would give. Where nearly all carry one label, those elsewhere tell; else the null does."""
+        found = work.labels[members]
+        if c.target[t] >= 0 or not work.known or len(members) == 0 or (found < 0).any():
+            return float(c.expected[t])
+        top = int(np.bincount(found).argmax())
+        elsewhere = int((found != top).sum())
+        if elsewhere > 0.2 * len(members):
+            return float(c.expected[t])
+        return min(float(c.expected[t]), elsewhere / max(1 - float(work.prior[top]), 1e-9))
+
+    @staticmethod
     def _core(c: _Candidates, lead: np.ndarray, t: int) -> np.ndarray:
         """The followers of leader t, who have nearly its holders, strongest first."""
         core = np.flatnonzero((lead == t) & (c.target == c.target[t]))
@@ -211,10 +221,9 @@ class Association(Detector):
                 member &= work.labels == target
             members = np.flatnonzero(member)
             name = work.atoms.name(int(c.atom[t]))
-            natural = float(c.expected[t])
+            natural = self._natural(c, int(t), members, work)
             where = "" if target < 0 else f" in class {work.classes[target]}"
-            what = {"label-free": "stands where chance does not put it", "unconditional": "follows one class too well",
-                    "conditional": "explains labels that the content does not"}[c.why]
+            what = "stands where chance does not put it" if target < 0 else "explains labels that the content does not"
             out.append(Group(
                 members=members, p_value=float(p[t]), target=None if target < 0 else target, expected=natural,
                 threat="backdoor-dirty-label" if c.why == "conditional" else "backdoor-clean-label",
@@ -281,12 +290,6 @@ class _Work:
         out.looked, out.nature = float(both.searched[0]), self.nature
         out.__dict__["content"] = _SeeingChance(out, content.model)
         return out
-
-    @cached_property
-    def flat(self) -> _Chance:
-        """Every unit has the classes' shares."""
-        shares = np.broadcast_to(self.prior.astype(np.float32), (len(self.codes), len(self.classes)))
-        return _Chance(self, shares)
 
     @cached_property
     def content(self) -> _Chance:
@@ -390,9 +393,9 @@ def _mean_by(values: np.ndarray, unit: np.ndarray, n_units: int) -> np.ndarray:
 
 
 def _without_repeats(groups: list[Group]) -> list[Group]:
-    """Groups of one target that share most members: the one with the least p stays."""
+    """Of groups that share most members one stays: rather one that knows its target, then the one with the least p."""
     kept: list[Group] = []
-    for g in sorted(groups, key=lambda g: (g.p_value, -len(g.members))):
+    for g in sorted(groups, key=lambda g: (g.target is None, g.p_value, -len(g.members))):
         if not any(len(np.intersect1d(g.members, k.members)) >= 0.5 * min(len(g.members), len(k.members)) for k in kept):
             kept.append(g)
     return kept
