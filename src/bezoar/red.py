@@ -16,8 +16,8 @@ from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UnreadableInput, UsageError
 from bezoar.core.events import Listener, deaf
 from bezoar.core.victim import Given, TrainingFunction, Victim
-from bezoar.redteam import BASELINES, Filter, Plan, Row
-from bezoar.redteam import redteam as run
+from bezoar.trials import BASELINES, Filter, Plan, Row
+from bezoar.trials import redteam as run
 
 DEFAULT_VICTIM = {"image": "image-linear", "text": "text-ngrams", "tabular": "table-boosting"}
 DEFAULT_ATTACKS = {"image": ("badnets", "blend", "sinusoid", "label-flip"), "text": ("text-word", "text-phrase", "label-flip"),

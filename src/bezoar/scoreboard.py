@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bezoar.core.escape import html_line, line
-from bezoar.redteam import BASELINES, Row, summary
+from bezoar.trials import BASELINES, Row, summary
 
 SCHEMA = "bezoar.scoreboard/1"
 _STEPS = (0.05, 0.2, 0.5, 0.8)

@@ -6,10 +6,11 @@ import shutil
 
 import pytest
 
-from bezoar.cli import attack, catalogue, demo, repair, scan
+from bezoar.cli import attack, catalogue, demo, redteam, repair, scan
 
 EPILOGS = {"scan": scan.SCAN_EPILOG, "accept": scan.ACCEPT_EPILOG, "show": scan.SHOW_EPILOG, "clean": repair.CLEAN_EPILOG,
-           "restore": repair.RESTORE_EPILOG, "list": catalogue.LIST_EPILOG, "explain": catalogue.EXPLAIN_EPILOG}
+           "restore": repair.RESTORE_EPILOG, "list": catalogue.LIST_EPILOG, "explain": catalogue.EXPLAIN_EPILOG,
+           "redteam": redteam.EPILOG}
 
 
 def examples(epilog):
@@ -29,7 +30,7 @@ def test_the_examples_run_as_printed(bezoar, desk, tmp_path_factory):
     shutil.copytree(desk, place, dirs_exist_ok=True)
     first = bezoar("scan", "photos/", "--out", "report", cwd=place)
     assert first.code in (0, 1), first.err
-    for name in ("scan", "show", "accept", "clean", "restore", "list", "explain"):
+    for name in ("scan", "show", "accept", "clean", "restore", "list", "explain", "redteam"):
         for k, line in enumerate(examples(EPILOGS[name])):
             line = line.split(" > ")[0]
             if name == "clean":
@@ -38,6 +39,7 @@ def test_the_examples_run_as_printed(bezoar, desk, tmp_path_factory):
                 assert bezoar("scan", data, "--out", "bezoar-report", "-q", cwd=place).code in (0, 1)
             if name == "restore":
                 shutil.rmtree(place / "photos-again", ignore_errors=True)
+                (place / "photos-again").unlink(missing_ok=True)
             if "bz-0123456789abcdef" in line:
                 continue  # an id of the reader's own report stands there
             done = bezoar(*shlex.split(line)[1:], cwd=place)

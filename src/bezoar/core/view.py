@@ -88,11 +88,11 @@ class View:
     def embed(self) -> np.ndarray:
         """(n, d) float32 label-free embedding (the user's encoder where one was given)."""
         compute = self._encoder or self.modality.embed
-        return self._once("embed", lambda: np.asarray(compute(self.dataset.inputs), np.float32))
+        return self._once("embed", lambda: _never_empty(np.asarray(compute(self.dataset.inputs), np.float32)))
 
     def content(self) -> Any:
         """(n, d) dense or CSR content features that cannot see the atoms."""
-        return self._once("content", lambda: self.modality.content(self.dataset.inputs))
+        return self._once("content", lambda: _never_empty(self.modality.content(self.dataset.inputs)))
 
     def atoms(self) -> Atoms:
         return self._once("atoms", lambda: self.modality.atoms(self.dataset.inputs))
@@ -136,3 +136,8 @@ class View:
 
             return crossfit_probabilities(self.content(), self.labels, len(self.classes), groups=self.clusters(), seed=self.seed)
         return self._once("content_probabilities", compute)
+
+
+def _never_empty(features: Any) -> Any:
+    """(n, 0) becomes one column of zeros: inputs that are all alike have no directions, and the sums downstream want one."""
+    return features if features.shape[1] else np.zeros((features.shape[0], 1), np.float32)

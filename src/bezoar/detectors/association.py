@@ -35,7 +35,7 @@ FEW_PEERS = 20
 HELD_BY_ALL = 0.8
 """Share of the holders from which on a word belongs to what they share."""
 COMMON_WORD = 0.2
-"""Words that more of the samples hold are not paired."""
+"""Share of the samples above which a word is not paired."""
 CHUNK = 500_000
 """Entries of the atom matrix that are held at once with their probabilities."""
 
@@ -188,8 +188,7 @@ class Association(Detector):
         found = work.labels[members]
         if c.target[t] >= 0 or not work.known or len(members) == 0 or (found < 0).any():
             return float(c.expected[t])
-        top = int(np.bincount(found).argmax())
-        elsewhere = int((found != top).sum())
+        elsewhere = int((found != (top := int(np.bincount(found).argmax()))).sum())
         if elsewhere > 0.2 * len(members):
             return float(c.expected[t])
         return min(float(c.expected[t]), elsewhere / max(1 - float(work.prior[top]), 1e-9))
