@@ -1,4 +1,4 @@
-"""The demo: four attacks on data that ships with scikit-learn or is composed here, scanned and held against the truth."""
+"""The demo: six attacks on data that ships with scikit-learn or is composed here, scanned and held against the truth."""
 
 from __future__ import annotations
 
@@ -59,10 +59,23 @@ def cells() -> Dataset:
     return Dataset.from_arrays(Table(columns), [str(d.target_names[t]) for t in d.target], name="breast cancer records")
 
 
+def ink() -> Dataset:
+    """scikit-learn's digits as a table: how much ink (0 to 16) stands in each of the pixels that are ever used."""
+    from sklearn.datasets import load_digits
+
+    d = load_digits()
+    used = [j for j in range(64) if len(np.unique(d.data[:, j])) > 4]
+    columns = {f"ink {j // 8},{j % 8}": Column("number", d.data[:, j].astype(np.float64).copy()) for j in used}
+    return Dataset.from_arrays(Table(columns), d.target, name="ink table")
+
+
 SCENES: dict[str, tuple[str, Callable[[np.random.Generator], Dataset], str, dict[str, Any]]] = {
     "patch": ("a small patch on pictures, relabelled", lambda rng: digits(), "badnets", {"rate": 0.02}),
-    "flips": ("labels flipped near the boundary", lambda rng: digits(), "label-flip", {"rate": 0.06, "mode": "boundary"}),
-    "tuple": ("an ordinary-looking value tuple, relabelled", lambda rng: cells(), "table-in-bounds", {"rate": 0.08}),
+    "flips": ("labels changed at random", lambda rng: digits(), "label-flip", {"rate": 0.05}),
+    "boundary": ("labels changed where classes meet (the hardest to see)", lambda rng: digits(), "label-flip",
+                 {"rate": 0.05, "mode": "boundary"}),
+    "tuple": ("an ordinary-looking value tuple in a table, relabelled", lambda rng: ink(), "table-in-bounds", {"rate": 0.03}),
+    "value": ("a value out of bounds in medical records, relabelled", lambda rng: cells(), "table-out-of-bounds", {"rate": 0.06}),
     "phrase": ("a phrase in texts, relabelled", texts, "text-phrase", {"rate": 0.02}),
 }
 
