@@ -73,7 +73,7 @@ class Prober:
             return probe.fit(features, wanted)
 
     def confirm(self, trigger: Trigger, members: np.ndarray, target: int, rng: np.random.Generator,
-                *, hosts: int = 100, controls: int = 199) -> Confirmation:
+                *, controls: int = 199) -> Confirmation:
         """Raises Unavailable where there are too few hosts or only one class."""
         view = self.view
         clean = np.ones(len(view), bool)
@@ -83,6 +83,7 @@ class Prober:
             raise Unavailable("at least 10 held-out samples of other classes")
         if len(members) > self._most_members:
             members = np.sort(rng.choice(members, self._most_members, replace=False))
+        hosts = view.modality.hosts(view.dataset.inputs)
         chosen = np.sort(rng.choice(pool, min(hosts, len(pool)), replace=False))
         trials = [trigger, *(view.modality.control(trigger, view.dataset.inputs, rng) for _ in range(controls))]
         gain = np.zeros(len(trials))

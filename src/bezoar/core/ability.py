@@ -194,6 +194,10 @@ class Modality(Ability, ABC):
     def control(self, trigger: Trigger, inputs: Inputs, rng: np.random.Generator) -> Trigger:
         """A trigger of the same size and strength that nobody planted, drawn from `inputs`."""
 
+    def hosts(self, inputs: Inputs) -> int:
+        """On how many samples a trigger is put for its confirmation; fewer where samples are large."""
+        return 100
+
     @abstractmethod
     def show(self, inputs: Inputs, row: int, sample: str, trigger: Trigger | None = None) -> Evidence:
         """The sample as people see it, with the trigger marked where that makes sense."""

@@ -225,6 +225,10 @@ class Text(Modality):
                 raise Unavailable("words that the trigger does not hold")
         return Phrases(tuple(phrases), place=trigger.place)
 
+    def hosts(self, inputs: Texts) -> int:  # type: ignore[override]
+        some = inputs.values[:: max(1, len(inputs) // 500)]
+        return int(np.clip(40_000 // max(1, int(np.mean([len(t) for t in some]))), 20, 100)) if len(some) else 100
+
     def show(self, inputs: Inputs, row: int, sample: str, trigger: Trigger | None = None) -> Evidence:
         """At most `SHOWN` characters round the first mark."""
         assert isinstance(inputs, Texts)
