@@ -1,4 +1,4 @@
-"""Whatever stands in the data, the reports keep their shape: SECURITY_BARS, outputs that carry attacker text."""
+"""Whatever stands in the data, the reports keep their shape: no output is steered by text that an attacker wrote."""
 
 import csv
 import io

@@ -62,7 +62,7 @@ def test_the_page_about_it_names_every_key():
 
 
 def test_contract_of_the_design_is_kept():
-    """The keys that DESIGN.md promises to whoever reads the file."""
+    """The keys that are promised to whoever reads the file."""
     d = raw()
     assert d["schema"] == "bezoar.report/1"
     assert {"kind", "name", "modality", "samples", "classes", "fingerprint"} <= set(d["subject"])

@@ -5,7 +5,7 @@ Looks for  parts whose holders stand in one class although their content says ot
 Fails      for triggers that are no part the modality names (warps, style without a marker), for parts as common in
            nature as in the poison, and for fewer holders than `least`.
 Cost       sparse products over the atoms, seconds; the content model is the larger part.
-Paper      conditional test: METHODS principle 10; z-statistic per feature: He et al. 2023, arXiv 2305.11596.
+Paper      z-statistic per feature: He et al. 2023, arXiv 2305.11596; conditioning it on the content is our own.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Exact copies are equal records; near-copies are clusters far closer than neighbo
 with one label, as a flood of paraphrases or re-encoded pictures makes; it is an alarm only when it is far larger than the
 tail of all other cluster sizes leads to expect. Hubs are nearest neighbours of very many others. Honest data are full of
 copies, so the rest is shown and never counted. Fails where poison forms no cluster. Cost: under 1 s per 10,000 samples beyond
-the views. METHODS: duplicates and hubs; Radovanovic et al. 2010 for hubs.
+the views. Paper: Radovanovic et al. 2010 for hubs.
 """
 
 from __future__ import annotations

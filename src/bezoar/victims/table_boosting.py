@@ -10,8 +10,8 @@ import numpy as np
 
 from bezoar.core.ability import Info
 from bezoar.core.dataset import Dataset
-from bezoar.core.inputs import Inputs, Table
-from bezoar.core.table_code import TableCode
+from bezoar.core.inputs import Table
+from bezoar.core.table_code import TableAnswer, TableCode
 from bezoar.core.victim import Model, Victim
 
 
@@ -42,16 +42,4 @@ class TableBoosting(Victim):
                                                categorical_features=categories, random_state=int(rng.integers(1 << 31)))
         with threadpool_limits(1):
             model.fit(x, data.labels.codes[known])
-        return _Boosted(code, model, len(data.labels.classes))
-
-
-class _Boosted:
-    def __init__(self, code: TableCode, model: object, classes: int) -> None:
-        self._code, self._model, self._classes = code, model, classes
-
-    def predict(self, inputs: Inputs) -> np.ndarray:
-        assert isinstance(inputs, Table)
-        p = np.zeros((len(inputs), self._classes), np.float32)
-        if len(inputs):
-            p[:, self._model.classes_] = self._model.predict_proba(self._code.ordinals(inputs)[0])  # type: ignore[attr-defined]
-        return p
+        return TableAnswer(lambda inputs: code.ordinals(inputs)[0], model, len(data.labels.classes))

@@ -9,8 +9,8 @@ import numpy as np
 
 from bezoar.core.ability import Info
 from bezoar.core.dataset import Dataset
-from bezoar.core.inputs import Inputs, Table
-from bezoar.core.table_code import TableCode
+from bezoar.core.inputs import Table
+from bezoar.core.table_code import TableAnswer, TableCode
 from bezoar.core.victim import Model, Victim
 
 
@@ -35,16 +35,4 @@ class TableLinear(Victim):
         code = TableCode.of(data.inputs)
         model = LogisticRegression(C=self.strength, max_iter=500, tol=1e-3)
         model.fit(code.matrix(data.inputs.take(known)), data.labels.codes[known])
-        return _Weighed(code, model, len(data.labels.classes))
-
-
-class _Weighed:
-    def __init__(self, code: TableCode, model: object, classes: int) -> None:
-        self._code, self._model, self._classes = code, model, classes
-
-    def predict(self, inputs: Inputs) -> np.ndarray:
-        assert isinstance(inputs, Table)
-        p = np.zeros((len(inputs), self._classes), np.float32)
-        if len(inputs):
-            p[:, self._model.classes_] = self._model.predict_proba(self._code.matrix(inputs))  # type: ignore[attr-defined]
-        return p
+        return TableAnswer(code.matrix, model, len(data.labels.classes))
