@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from bezoar.core.inputs import Inputs, Table
+from bezoar.core.inputs import Table
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,21 +60,3 @@ class TableCode:
         c = table[name]
         where = {v: i for i, v in enumerate(self.levels[name])}
         return np.array([*(where.get(v, -1) for v in c.levels), -1], np.int64)[c.values]
-
-
-class TableAnswer:
-    """A fitted scikit-learn classifier that answers tables: `coded` turns a Table into what it was fitted on.
-
-    Classes it never met in training get probability 0.
-    """
-
-    def __init__(self, coded: Callable[[Table], Any], model: Any, classes: int) -> None:
-        self._coded, self._model, self._classes = coded, model, classes
-
-    def predict(self, inputs: Inputs) -> np.ndarray:
-        """(n, K) float32 probabilities."""
-        assert isinstance(inputs, Table)
-        p = np.zeros((len(inputs), self._classes), np.float32)
-        if len(inputs):
-            p[:, self._model.classes_] = self._model.predict_proba(self._coded(inputs))
-        return p

@@ -88,6 +88,23 @@ class Called:
         return np.asarray(self._function(inputs), np.float32)
 
 
+class Fitted:
+    """A fitted scikit-learn classifier as a model: `coded` turns inputs into what it was fitted on.
+
+    Classes it never met in training get probability 0.
+    """
+
+    def __init__(self, coded: Callable[[Any], Any], model: Any, classes: int) -> None:
+        self._coded, self._model, self._classes = coded, model, classes
+
+    def predict(self, inputs: Inputs) -> np.ndarray:
+        """(n, K) float32 probabilities."""
+        p = np.zeros((len(inputs), self._classes), np.float32)
+        if len(inputs):
+            p[:, self._model.classes_] = self._model.predict_proba(self._coded(inputs))
+        return p
+
+
 def asked(model: Model, inputs: Inputs, n_classes: int) -> np.ndarray:
     """(n,) predicted codes; raises AbilityFailed where the answer is not (n, n_classes)."""
     p = np.asarray(model.predict(inputs))

@@ -11,8 +11,8 @@ import numpy as np
 from bezoar.core.ability import Info
 from bezoar.core.dataset import Dataset
 from bezoar.core.inputs import Table
-from bezoar.core.table_code import TableAnswer, TableCode
-from bezoar.core.victim import Model, Victim
+from bezoar.core.table_code import TableCode
+from bezoar.core.victim import Fitted, Model, Victim
 
 
 class TableBoosting(Victim):
@@ -42,4 +42,4 @@ class TableBoosting(Victim):
                                                categorical_features=categories, random_state=int(rng.integers(1 << 31)))
         with threadpool_limits(1):
             model.fit(x, data.labels.codes[known])
-        return TableAnswer(lambda inputs: code.ordinals(inputs)[0], model, len(data.labels.classes))
+        return Fitted(lambda inputs: code.ordinals(inputs)[0], model, len(data.labels.classes))

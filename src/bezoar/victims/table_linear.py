@@ -10,8 +10,8 @@ import numpy as np
 from bezoar.core.ability import Info
 from bezoar.core.dataset import Dataset
 from bezoar.core.inputs import Table
-from bezoar.core.table_code import TableAnswer, TableCode
-from bezoar.core.victim import Model, Victim
+from bezoar.core.table_code import TableCode
+from bezoar.core.victim import Fitted, Model, Victim
 
 
 class TableLinear(Victim):
@@ -35,4 +35,4 @@ class TableLinear(Victim):
         code = TableCode.of(data.inputs)
         model = LogisticRegression(C=self.strength, max_iter=500, tol=1e-3)
         model.fit(code.matrix(data.inputs.take(known)), data.labels.codes[known])
-        return TableAnswer(code.matrix, model, len(data.labels.classes))
+        return Fitted(code.matrix, model, len(data.labels.classes))

@@ -15,8 +15,8 @@ import numpy as np
 from bezoar.core.ability import Info
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UsageError
-from bezoar.core.inputs import Inputs, Texts
-from bezoar.core.victim import Model, Victim
+from bezoar.core.inputs import Texts
+from bezoar.core.victim import Fitted, Model, Victim
 
 
 class TextNgrams(Victim):
@@ -50,16 +50,4 @@ class TextNgrams(Victim):
         words = CountVectorizer(max_features=200_000, binary=True, dtype=np.float32, **kind)
         model = LogisticRegression(C=self.strength, max_iter=200, tol=1e-3)
         model.fit(words.fit_transform(data.inputs.values[known]), data.labels.codes[known])
-        return _Weighed(words, model, len(data.labels.classes))
-
-
-class _Weighed:
-    def __init__(self, words: Any, model: Any, classes: int) -> None:
-        self._words, self._model, self._classes = words, model, classes
-
-    def predict(self, inputs: Inputs) -> np.ndarray:
-        assert isinstance(inputs, Texts)
-        p = np.zeros((len(inputs), self._classes), np.float32)
-        if len(inputs):
-            p[:, self._model.classes_] = self._model.predict_proba(self._words.transform(inputs.values))
-        return p
+        return Fitted(lambda inputs: words.transform(inputs.values), model, len(data.labels.classes))
