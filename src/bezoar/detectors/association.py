@@ -11,33 +11,21 @@ Paper      z-statistic per feature: He et al. 2023, arXiv 2305.11596; conditioni
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from bezoar.core.ability import Detector, Group, Info, Scores
-from bezoar.core.atoms import Atoms
+from bezoar.core.chances import Chance, Holders, SeeingChance
 from bezoar.core.errors import Unavailable
 from bezoar.core.view import View
 from bezoar.maths import association as ma
 from bezoar.maths.conformal import suspicion_within
-from bezoar.maths.conjunctions import frequent_pairs, holders_of_both, pairs_looked_at
-from bezoar.maths.crossfit import softmax
-from bezoar.maths.leaveout import LinearFolds, linear_folds
 
 TESTS = 2
 AUDITS = 200
 """Leading candidates of a test that are looked at row by row."""
-LEAVE_OUT_CLASSES = 100
-"""Above this many classes the content model is used as it is."""
 FEW_PEERS = 20
 """From so many leading candidates on their own tail is a null, where the content cannot see the atoms."""
-HELD_BY_ALL = 0.8
-"""Share of the holders from which on a word belongs to what they share."""
-COMMON_WORD = 0.2
-"""Share of the samples above which a word is not paired."""
-CHUNK = 500_000
-"""Entries of the atom matrix that are held at once with their probabilities."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +70,14 @@ class Association(Detector):
             codes, classes = np.full(n, -1), ()
         if n == 0 or atoms.n_atoms == 0:
             return Scores(np.full(n, np.nan), notes=("no atoms to look at",))
-        work = _Work(view, atoms, codes, classes, self.least)
+        work = Holders(view, atoms, codes, classes, self.least)
         raw = np.zeros(n)
         groups: list[Group] = []
         tests = [self._label_free(work)]
         if work.known:
             tests.append(self._against(work, work.content, "conditional"))
         looks = [(work, found) for found in tests]
-        if work.known and isinstance(work.content, _SeeingChance):
+        if work.known and isinstance(work.content, SeeingChance):
             pairs = work.pairs(self.keep)
             looks.append((pairs, self._against(pairs, pairs.content, "conditional")))
         for of, found in looks:
@@ -101,7 +89,7 @@ class Association(Detector):
             groups += self._groups(found, p, lead, of)
         return Scores(suspicion_within(raw, codes), tuple(_without_repeats(groups)))
 
-    def _label_free(self, work: _Work) -> _Candidates:
+    def _label_free(self, work: Holders) -> _Candidates:
         """Holders against the modality's own null."""
         expected, held = work.atoms.expected, work.held
         at = np.flatnonzero(np.isfinite(expected) & (held >= self.least))
@@ -113,7 +101,7 @@ class Association(Detector):
         at, mean, score = at[top], mean[top], score[top]
         return _Candidates(at, np.full(len(at), -1), score, held[at].astype(np.float64), mean, "label-free")
 
-    def _against(self, work: _Work, chance: _Chance, why: str) -> _Candidates:
+    def _against(self, work: Holders, chance: Chance, why: str) -> _Candidates:
         """Holders in a class against the sum of their chances to be there."""
         counts = ma.class_counts(work.units, work.codes, len(work.classes)).tocoo()
         atom, target, found = counts.row.astype(np.int64), counts.col.astype(np.int64), counts.data.astype(np.float64)
@@ -128,7 +116,7 @@ class Association(Detector):
         natural = np.minimum((size - found) * mean / np.maximum(size - mean, 1e-9), found)  # who is elsewhere tells how many
         return _Candidates(atom[top], target[top], score[top], found[top], natural[top], why)
 
-    def _lead(self, c: _Candidates, work: _Work) -> np.ndarray:
+    def _lead(self, c: _Candidates, work: Holders) -> np.ndarray:
         """(t,) the candidate that leads each candidate."""
         holders = work.units[:, c.atom].tocsc()
         if c.why != "label-free":
@@ -136,7 +124,7 @@ class Association(Detector):
             holders.eliminate_zeros()
         return ma.leaders(holders, np.argsort(-c.score, kind="stable"))
 
-    def _p(self, c: _Candidates, lead: np.ndarray, work: _Work) -> np.ndarray:
+    def _p(self, c: _Candidates, lead: np.ndarray, work: Holders) -> np.ndarray:
         """(t,) family-wise p of each leader, 1 for the others."""
         p = np.ones(len(c.atom))
         first = np.flatnonzero(lead == np.arange(len(lead)))
@@ -152,13 +140,13 @@ class Association(Detector):
         first = first[:AUDITS]
         searched = work.log_searched(c.atom[first], True) + np.log(TESTS)
         wanted = np.log(self.alpha)
-        looks = [chance.audit(c, self._core(c, lead, int(t)), int(t), 0) for t in first]
+        looks = [chance.audit(int(c.atom[t]), int(c.target[t]), c.atom[self._core(c, lead, int(t))], 0) for t in first]
         work.nature.append(self._natural_share(looks, wanted - searched))
         share = max(work.nature)  # what words show of these data holds for their pairs too
         for i, t in enumerate(first):
-            core = self._core(c, lead, int(t))
+            core = c.atom[self._core(c, lead, int(t))]
             for care in range(chance.cares):  # each look is dearer and fairer than the one before
-                own, q = chance.audit(c, core, int(t), care) if care else looks[i]
+                own, q = chance.audit(int(c.atom[t]), int(c.target[t]), core, care) if care else looks[i]
                 log_p = ma.tilted_log_tail(self._granted(q, share), float(own.sum())) + searched[i]
                 if log_p > wanted:
                     break
@@ -183,7 +171,7 @@ class Association(Detector):
         return np.asarray(1 - (1 - share * self.slack) / (1 + odds))
 
     @staticmethod
-    def _natural(c: _Candidates, t: int, members: np.ndarray, work: _Work) -> float:
+    def _natural(c: _Candidates, t: int, members: np.ndarray, work: Holders) -> float:
         """How many members nature would give. Where nearly all carry one label, those elsewhere tell; else the null does."""
         found = work.labels[members]
         if c.target[t] >= 0 or not work.known or len(members) == 0 or (found < 0).any():
@@ -199,7 +187,7 @@ class Association(Detector):
         core = np.flatnonzero((lead == t) & (c.target == c.target[t]))
         return core[np.argsort(-c.score[core], kind="stable")][:256]
 
-    def _mark(self, raw: np.ndarray, c: _Candidates, work: _Work) -> None:
+    def _mark(self, raw: np.ndarray, c: _Candidates, work: Holders) -> None:
         """Each row's score is that of its strongest candidate."""
         for t in np.argsort(c.score, kind="stable")[-500:]:
             held = work.holders(c.atom[t])
@@ -207,7 +195,7 @@ class Association(Detector):
                 held = held[work.labels[held] == c.target[t]]
             raw[held] = np.maximum(raw[held], c.score[t])
 
-    def _groups(self, c: _Candidates, p: np.ndarray, lead: np.ndarray, work: _Work) -> list[Group]:
+    def _groups(self, c: _Candidates, p: np.ndarray, lead: np.ndarray, work: Holders) -> list[Group]:
         out = []
         for t in np.flatnonzero(p <= self.alpha):
             core = self._core(c, lead, int(t))
@@ -233,162 +221,6 @@ class Association(Detector):
                 place={"atoms": tuple(work.atoms.name(int(a)) for a in c.atom[core]),
                        "columns": tuple(int(a) for a in c.atom[core])}))
         return out
-
-
-class _Work:
-    """What all tests share: units of near-duplicates (or rows), their labels, holders, and the two kinds of chances."""
-
-    def __init__(self, view: View, atoms: Atoms, codes: np.ndarray, classes: tuple[str, ...], least: int) -> None:
-        self.view, self.atoms, self.labels, self.classes, self.least = view, atoms, codes, classes, least
-        self.looked = 0.0
-        self.nature: list[float] = []
-        self.rows = atoms.matrix.tocsc()
-        groups = np.arange(len(codes)) if atoms.seen is not None else view.clusters()
-        self.units, self.unit, self.codes = ma.collapse(atoms.matrix, codes, groups)
-        self.held = np.diff(self.units.indptr)
-        self.known = len(classes) > 1 and bool((codes >= 0).any())
-        self.prior = np.bincount(self.codes[self.codes >= 0], minlength=len(classes)) / max((self.codes >= 0).sum(), 1)
-
-    def holders(self, atom: int) -> np.ndarray:
-        """Rows that hold an atom."""
-        return np.asarray(self.rows.indices[self.rows.indptr[atom]:self.rows.indptr[atom + 1]])
-
-    def log_searched(self, atom: np.ndarray, by_class: bool) -> np.ndarray:
-        """(t,) log of how many tests were made in the family of each atom."""
-        family = self.atoms.family[atom]
-        if not by_class:
-            return np.asarray(np.log(np.maximum(self.atoms.searched, 1.0))[family])
-        able = np.bincount(self.atoms.family[self.held >= self.least], minlength=len(self.atoms.families)).astype(np.float64)
-        if self.looked:
-            able[:] = self.looked
-        return np.asarray(np.log(np.maximum(able, 1.0) * len(self.classes))[family])
-
-    def pairs(self, most: int) -> _Work:
-        """The same with pairs of single words as atoms: those frequent among rows whose label their content doubts."""
-        atoms, content = self.atoms, self.content
-        assert isinstance(content, _SeeingChance)
-        seen = content.seen
-        held = self.held
-        word = np.flatnonzero((atoms.family == 0) & (held >= self.least) & (held <= COMMON_WORD * len(self.labels)))
-        x = self.rows[:, word]
-        own = softmax(content.model.logits)[np.arange(len(self.labels)), np.maximum(self.labels, 0)]
-        doubt = (self.labels >= 0) & (own < 0.5)
-        per_class = [frequent_pairs(x, np.flatnonzero(doubt & (self.labels == k)), least=self.least, most=most)
-                     for k in range(len(self.classes))]
-        a, b = (np.concatenate([pair[i] for pair in per_class]) for i in (0, 1))
-        once = np.unique(a * len(word) + b, return_index=True)[1]
-        a, b = a[once], b[once]
-        names = [atoms.name(int(j)) for j in word]
-
-        def name(j: int) -> str:
-            return f"{names[a[j]]} together with {names[b[j]]}"
-
-        both = Atoms(holders_of_both(x, a, b), ("pair",), np.zeros(len(a), np.int16), np.full(len(a), np.nan),
-                     np.array([pairs_looked_at(x, self.least)]), name, np.concatenate([seen[word[a]], seen[word[b]]], axis=1))
-        out = _Work(self.view, both, self.labels, self.classes, self.least)
-        out.looked, out.nature = float(both.searched[0]), self.nature
-        out.__dict__["content"] = _SeeingChance(out, content.model)
-        return out
-
-    @cached_property
-    def content(self) -> _Chance:
-        """What the content of each unit says, less the atom's own part where the content can see it."""
-        k = len(self.classes)
-        x = self.view.content()
-        if self.atoms.seen is None or k > LEAVE_OUT_CLASSES or not hasattr(x, "indptr"):
-            p = _mean_by(self.view.content_probabilities(), self.unit, len(self.codes))
-            return _Chance(self, self.tempered(p))
-        model = linear_folds(x, self.labels, k, groups=self.view.clusters(), seed=self.view.seed)
-        return _SeeingChance(self, model)
-
-    def tempered(self, p: np.ndarray) -> np.ndarray:
-        """Probabilities pulled a little to the prior: no content model is ever sure."""
-        return np.asarray(0.95 * p + 0.05 * self.prior.astype(np.float32))
-
-
-class _Chance:
-    """The chance of each unit to stand in each class, (u, K), whatever atoms it holds."""
-
-    def __init__(self, work: _Work, p: np.ndarray) -> None:
-        self.work, self.p = work, p
-
-    def sums(self, atom: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance of the number of holders in the class, for each (atom, class)."""
-        mean = ma.column_sums(self.work.units, atom, target, self.p)
-        return mean, mean - ma.column_sums(self.work.units, atom, target, self.p**2)
-
-    cares = 1
-
-    def audit(self, c: _Candidates, core: np.ndarray, t: int, care: int) -> tuple[np.ndarray, np.ndarray]:
-        """(h,) bool in the class and (h,) chance to be there, over the holders of candidate t.
-
-        care 0: all; 1: those that tell the same story count once; 2: and the model is fitted again without the atom.
-        """
-        units = self.work.units
-        held = units.indices[units.indptr[c.atom[t]]:units.indptr[c.atom[t] + 1]]
-        return self.work.codes[held] == c.target[t], self.p[held, c.target[t]].astype(np.float64)
-
-
-class _SeeingChance(_Chance):
-    """The content sees the atoms: its model is asked without their columns. Units are rows."""
-
-    def __init__(self, work: _Work, model: LinearFolds) -> None:
-        self.work, self.model = work, model
-        seen = work.atoms.seen
-        assert seen is not None
-        self.seen = seen
-
-    def sums(self, atom: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        mean, variance = np.zeros(len(atom)), np.zeros(len(atom))
-        units = self.work.units
-        wanted = np.unique(atom)
-        total = np.cumsum(self.work.held[wanted])
-        for part in np.split(wanted, np.searchsorted(total, np.arange(CHUNK, total[-1] if len(total) else 0, CHUNK))):
-            if len(part) == 0:
-                continue
-            block = units[:, part]
-            column = np.repeat(np.arange(len(part)), np.diff(block.indptr))
-            p = self.work.tempered(self.model.without(block.indices, self.seen[part][column]))
-            at = np.arange(*np.searchsorted(atom, [part[0], part[-1] + 1]))
-            local = np.searchsorted(part, atom[at])
-            for k in np.unique(target[at]):
-                q = p[:, k].astype(np.float64)
-                here = target[at] == k
-                mean[at[here]] = np.bincount(column, q, len(part))[local[here]]
-                variance[at[here]] = np.bincount(column, q * (1 - q), len(part))[local[here]]
-        return mean, variance
-
-    cares = 3
-
-    def audit(self, c: _Candidates, core: np.ndarray, t: int, care: int) -> tuple[np.ndarray, np.ndarray]:
-        held = self.work.holders(int(c.atom[t]))
-        hidden = self._hidden(held, c.atom[t], c.atom[core])
-        own = self.work.labels[held] == c.target[t]
-        if care:
-            group = ma.distinct(self.model.x[held], hidden)
-            first = np.unique(group * 2 + own, return_index=True)[1]
-            held, own = held[first], own[first]
-        if care > 1:
-            p = self.model.refitted(held, hidden)
-        else:
-            p = self.model.without(held, np.tile(hidden, (len(held), 1)))
-        return own, self.work.tempered(p)[:, c.target[t]].astype(np.float64)
-
-    def _hidden(self, held: np.ndarray, atom: int, core: np.ndarray) -> np.ndarray:
-        """Content columns of the atom, and those of its core that nearly all of its holders hold."""
-        share = np.bincount(self.model.x[held].indices, minlength=self.model.x.shape[1]) / max(len(held), 1)
-        also = np.unique(self.seen[core])
-        also = also[also >= 0]
-        hidden = np.union1d(self.seen[atom], also[share[also] >= HELD_BY_ALL])
-        return hidden[hidden >= 0]
-
-
-def _mean_by(values: np.ndarray, unit: np.ndarray, n_units: int) -> np.ndarray:
-    """(u, K) float32 means of the rows of each unit."""
-    size = np.bincount(unit, minlength=n_units).astype(np.float32)
-    out = np.zeros((n_units, values.shape[1]), np.float32)
-    np.add.at(out, unit, values)
-    return out / size[:, None]
 
 
 def _without_repeats(groups: list[Group]) -> list[Group]:

@@ -1,0 +1,181 @@
+"""Who holds which atoms, and with what chance each of them would stand in each class if only its content counted."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from bezoar.core.atoms import Atoms
+from bezoar.core.view import View
+from bezoar.maths import association as ma
+from bezoar.maths.conjunctions import frequent_pairs, holders_of_both, pairs_looked_at
+from bezoar.maths.crossfit import softmax
+from bezoar.maths.leaveout import LinearFolds, linear_folds
+
+LEAVE_OUT_CLASSES = 100
+"""Above this many classes the content model is used as it is."""
+HELD_BY_ALL = 0.8
+"""Share of the holders from which on a word belongs to what they share."""
+COMMON_WORD = 0.2
+"""Share of the samples above which a word is not paired."""
+CHUNK = 500_000
+"""Entries of the atom matrix that are held at once with their probabilities."""
+
+
+class Holders:
+    """What all tests share: units of near-duplicates (or rows), their labels, holders, and the two kinds of chances."""
+
+    def __init__(self, view: View, atoms: Atoms, codes: np.ndarray, classes: tuple[str, ...], least: int) -> None:
+        self.view, self.atoms, self.labels, self.classes, self.least = view, atoms, codes, classes, least
+        self.looked = 0.0
+        self.nature: list[float] = []
+        self.rows = atoms.matrix.tocsc()
+        groups = np.arange(len(codes)) if atoms.seen is not None else view.clusters()
+        self.units, self.unit, self.codes = ma.collapse(atoms.matrix, codes, groups)
+        self.held = np.diff(self.units.indptr)
+        self.known = len(classes) > 1 and bool((codes >= 0).any())
+        self.prior = np.bincount(self.codes[self.codes >= 0], minlength=len(classes)) / max((self.codes >= 0).sum(), 1)
+
+    def holders(self, atom: int) -> np.ndarray:
+        """Rows that hold an atom."""
+        return np.asarray(self.rows.indices[self.rows.indptr[atom]:self.rows.indptr[atom + 1]])
+
+    def log_searched(self, atom: np.ndarray, by_class: bool) -> np.ndarray:
+        """(t,) log of how many tests were made in the family of each atom."""
+        family = self.atoms.family[atom]
+        if not by_class:
+            return np.asarray(np.log(np.maximum(self.atoms.searched, 1.0))[family])
+        able = np.bincount(self.atoms.family[self.held >= self.least], minlength=len(self.atoms.families)).astype(np.float64)
+        if self.looked:
+            able[:] = self.looked
+        return np.asarray(np.log(np.maximum(able, 1.0) * len(self.classes))[family])
+
+    def pairs(self, most: int) -> Holders:
+        """The same with pairs of single words as atoms: those frequent among rows whose label their content doubts."""
+        atoms, content = self.atoms, self.content
+        assert isinstance(content, SeeingChance)
+        seen = content.seen
+        held = self.held
+        word = np.flatnonzero((atoms.family == 0) & (held >= self.least) & (held <= COMMON_WORD * len(self.labels)))
+        x = self.rows[:, word]
+        own = softmax(content.model.logits)[np.arange(len(self.labels)), np.maximum(self.labels, 0)]
+        doubt = (self.labels >= 0) & (own < 0.5)
+        per_class = [frequent_pairs(x, np.flatnonzero(doubt & (self.labels == k)), least=self.least, most=most)
+                     for k in range(len(self.classes))]
+        a, b = (np.concatenate([pair[i] for pair in per_class]) for i in (0, 1))
+        once = np.unique(a * len(word) + b, return_index=True)[1]
+        a, b = a[once], b[once]
+        names = [atoms.name(int(j)) for j in word]
+
+        def name(j: int) -> str:
+            return f"{names[a[j]]} together with {names[b[j]]}"
+
+        both = Atoms(holders_of_both(x, a, b), ("pair",), np.zeros(len(a), np.int16), np.full(len(a), np.nan),
+                     np.array([pairs_looked_at(x, self.least)]), name, np.concatenate([seen[word[a]], seen[word[b]]], axis=1))
+        out = Holders(self.view, both, self.labels, self.classes, self.least)
+        out.looked, out.nature = float(both.searched[0]), self.nature
+        out.__dict__["content"] = SeeingChance(out, content.model)
+        return out
+
+    @cached_property
+    def content(self) -> Chance:
+        """What the content of each unit says, less the atom's own part where the content can see it."""
+        k = len(self.classes)
+        x = self.view.content()
+        if self.atoms.seen is None or k > LEAVE_OUT_CLASSES or not hasattr(x, "indptr"):
+            p = _mean_by(self.view.content_probabilities(), self.unit, len(self.codes))
+            return Chance(self, self.tempered(p))
+        model = linear_folds(x, self.labels, k, groups=self.view.clusters(), seed=self.view.seed)
+        return SeeingChance(self, model)
+
+    def tempered(self, p: np.ndarray) -> np.ndarray:
+        """Probabilities pulled a little to the prior: no content model is ever sure."""
+        return np.asarray(0.95 * p + 0.05 * self.prior.astype(np.float32))
+
+
+class Chance:
+    """The chance of each unit to stand in each class, (u, K), whatever atoms it holds."""
+
+    def __init__(self, work: Holders, p: np.ndarray) -> None:
+        self.work, self.p = work, p
+
+    def sums(self, atom: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the number of holders in the class, for each (atom, class)."""
+        mean = ma.column_sums(self.work.units, atom, target, self.p)
+        return mean, mean - ma.column_sums(self.work.units, atom, target, self.p**2)
+
+    cares = 1
+
+    def audit(self, atom: int, target: int, core: np.ndarray, care: int) -> tuple[np.ndarray, np.ndarray]:
+        """(h,) bool in the class and (h,) chance to be there, over the holders of an atom.
+
+        core (c,) are atoms with nearly the same holders.
+
+        care 0: all; 1: those that tell the same story count once; 2: and the model is fitted again without the atom.
+        """
+        units = self.work.units
+        held = units.indices[units.indptr[atom]:units.indptr[atom + 1]]
+        return self.work.codes[held] == target, self.p[held, target].astype(np.float64)
+
+
+class SeeingChance(Chance):
+    """The content sees the atoms: its model is asked without their columns. Units are rows."""
+
+    def __init__(self, work: Holders, model: LinearFolds) -> None:
+        self.work, self.model = work, model
+        seen = work.atoms.seen
+        assert seen is not None
+        self.seen = seen
+
+    def sums(self, atom: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mean, variance = np.zeros(len(atom)), np.zeros(len(atom))
+        units = self.work.units
+        wanted = np.unique(atom)
+        total = np.cumsum(self.work.held[wanted])
+        for part in np.split(wanted, np.searchsorted(total, np.arange(CHUNK, total[-1] if len(total) else 0, CHUNK))):
+            if len(part) == 0:
+                continue
+            block = units[:, part]
+            column = np.repeat(np.arange(len(part)), np.diff(block.indptr))
+            p = self.work.tempered(self.model.without(block.indices, self.seen[part][column]))
+            at = np.arange(*np.searchsorted(atom, [part[0], part[-1] + 1]))
+            local = np.searchsorted(part, atom[at])
+            for k in np.unique(target[at]):
+                q = p[:, k].astype(np.float64)
+                here = target[at] == k
+                mean[at[here]] = np.bincount(column, q, len(part))[local[here]]
+                variance[at[here]] = np.bincount(column, q * (1 - q), len(part))[local[here]]
+        return mean, variance
+
+    cares = 3
+
+    def audit(self, atom: int, target: int, core: np.ndarray, care: int) -> tuple[np.ndarray, np.ndarray]:
+        held = self.work.holders(atom)
+        hidden = self._hidden(held, atom, core)
+        own = self.work.labels[held] == target
+        if care:
+            group = ma.distinct(self.model.x[held], hidden)
+            first = np.unique(group * 2 + own, return_index=True)[1]
+            held, own = held[first], own[first]
+        if care > 1:
+            p = self.model.refitted(held, hidden)
+        else:
+            p = self.model.without(held, np.tile(hidden, (len(held), 1)))
+        return own, self.work.tempered(p)[:, target].astype(np.float64)
+
+    def _hidden(self, held: np.ndarray, atom: int, core: np.ndarray) -> np.ndarray:
+        """Content columns of the atom, and those of its core that nearly all of its holders hold."""
+        share = np.bincount(self.model.x[held].indices, minlength=self.model.x.shape[1]) / max(len(held), 1)
+        also = np.unique(self.seen[core])
+        also = also[also >= 0]
+        hidden = np.union1d(self.seen[atom], also[share[also] >= HELD_BY_ALL])
+        return hidden[hidden >= 0]
+
+
+def _mean_by(values: np.ndarray, unit: np.ndarray, n_units: int) -> np.ndarray:
+    """(u, K) float32 means of the rows of each unit."""
+    size = np.bincount(unit, minlength=n_units).astype(np.float32)
+    out = np.zeros((n_units, values.shape[1]), np.float32)
+    np.add.at(out, unit, values)
+    return out / size[:, None]
