@@ -16,7 +16,9 @@ from bezoar.core.errors import ExitCode
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
-COMMANDS = ("scan", "show", "accept", "clean", "restore", "list", "explain", "demo", "redteam", "attack")
+COMMANDS = ("scan", "show", "accept", "clean", "restore", "list", "explain", "demo", "redteam", "attack",
+            "keygen", "sign", "verify", "gate")
+GROUPS = ("policy", "record")
 _CODES = {ExitCode.NOTHING: "nothing at or above the gate", ExitCode.FINDINGS: "findings at or above the gate (`--fail-on`)",
           ExitCode.WRONG_USE: "wrong use or unreadable input",
           ExitCode.INCOMPLETE: "incomplete or inconclusive: a check failed, a limit was hit, nothing could run, or `--strict` and a check "
@@ -33,6 +35,10 @@ def cli() -> str:
     parts = ["# Command line\n\nGenerated from the program; do not edit."]
     for name in COMMANDS:
         parts.append(f"## bezoar {name}\n\n```text\n{_help(name)}\n```")
+    for group in GROUPS:
+        parts.append(f"## bezoar {group}\n\n```text\n{_help(group)}\n```")
+        for info in next(g for g in app.registered_groups if g.name == group).typer_instance.registered_commands:
+            parts.append(f"### bezoar {group} {info.name}\n\n```text\n{_help(group, info.name)}\n```")
     for name in registry.shelf("attacks"):
         parts.append(f"### bezoar attack {name}\n\n```text\n{_help('attack', name)}\n```")
     return "\n\n".join(parts) + "\n"

@@ -11,6 +11,7 @@ In the order of use:
     bezoar.restore("safe/", "photos-again/")
     bezoar.attack("badnets", "photos/", "poisoned/", rate=0.01)
     bezoar.redteam("photos/", attacks=["badnets"], out="scoreboard/")
+    data = bezoar.open_verified("photos/", "photos.sig", public_key="public.pem")    # only bytes that were signed
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
     from bezoar.core.dataset import Dataset
     from bezoar.core.errors import BezoarError, ExitCode
     from bezoar.core.report import Report
+    from bezoar.provenance.guard import open_verified
     from bezoar.red import redteam
 
-__all__ = ["BezoarError", "Dataset", "ExitCode", "Report", "accept", "attack", "catalogue", "clean", "explain", "load", "poison",
-           "read_report", "redteam", "restore", "scan", "write_report"]
+__all__ = ["BezoarError", "Dataset", "ExitCode", "Report", "accept", "attack", "catalogue", "clean", "explain", "load",
+           "open_verified", "poison", "read_report", "redteam", "restore", "scan", "write_report"]
 
 _HOMES = {"BezoarError": "bezoar.core.errors", "ExitCode": "bezoar.core.errors", "Dataset": "bezoar.core.dataset",
-          "Report": "bezoar.core.report", "redteam": "bezoar.red"}
+          "Report": "bezoar.core.report", "redteam": "bezoar.red", "open_verified": "bezoar.provenance.guard"}
 
 
 def __getattr__(name: str) -> Any:

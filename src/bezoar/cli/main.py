@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bezoar.cli import attack, catalogue, demo, redteam, repair, scan
+from bezoar.cli import attack, catalogue, demo, policy, redteam, repair, scan, sign
 from bezoar.cli.show import complain
 from bezoar.core.errors import BezoarError, ExitCode
 
@@ -36,6 +36,8 @@ attack.register(app)
 redteam.register(app)
 catalogue.register(app)
 demo.register(app)
+sign.register(app)
+policy.register(app)
 
 
 def run(argv: list[str] | None = None) -> None:

@@ -1,0 +1,252 @@
+"""`bezoar keygen`, `bezoar sign`, `bezoar verify`, `bezoar gate`."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bezoar.cli.show import say_json
+from bezoar.core.errors import UsageError
+from bezoar.core.escape import line
+
+if TYPE_CHECKING:
+    from bezoar.provenance.guard import Trust
+    from bezoar.provenance.statement import Scan, Statement
+
+KEYGEN_EPILOG = """Examples:
+
+  bezoar keygen --out keys/ci --no-passphrase
+
+  bezoar keygen --out keys/log --kind ed25519 --no-passphrase"""
+SIGN_EPILOG = """Examples:
+
+  bezoar sign photos/ --key keys/ci/private.pem --dataset digits --out photos.sig
+
+  bezoar sign photos/ --key keys/ci/private.pem --previous photos.sig --out photos.2.sig"""
+VERIFY_EPILOG = """Examples:
+
+  bezoar verify photos/ --signature photos.2.sig --public-key keys/ci/public.pem
+
+  bezoar verify photos/ --signature photos.2.sig --public-key keys/ci/public.pem --json"""
+GATE_EPILOG = """Examples:
+
+  bezoar gate photos/ --signature photos.2.sig --public-key keys/ci/public.pem
+
+  bezoar gate photos/ --signature photos.2.sig --public-key keys/ci/public.pem --run "python -c pass\""""
+
+Signatures = Annotated[list[Path] | None, typer.Option("--signature", help="Bundle of `bezoar sign`; repeat for several signers. PATH.sig "
+                                                                           "when left out.")]
+PublicKeys = Annotated[list[Path] | None, typer.Option("--public-key", help="Key that must have signed; repeat when all of several must.")]
+PolicyFile = Annotated[Path | None, typer.Option("--policy", help="bezoar.policy.toml: who may sign what. Its signatures: FILE.sig.")]
+Chain = Annotated[list[Path] | None, typer.Option("--policy-chain", help="Older policies since the one accepted here, oldest first.")]
+NewestFile = Annotated[Path | None, typer.Option("--newest", help="List of newest versions; see `bezoar policy newest`.")]
+NoMemory = Annotated[bool, typer.Option("--no-memory", help="Neither use nor keep what was accepted before: old versions pass.")]
+AllowIgnored = Annotated[bool, typer.Option("--allow-ignored", help="Pass although something stands in a path that the signer left out.")]
+Threads = Annotated[int, typer.Option(min=0, max=64, help="Threads for hashing; 0: one per processor.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
+
+
+def passphrase(new: bool = False) -> str | None:
+    """From BEZOAR_PASSPHRASE, else typed where somebody can type."""
+    from bezoar.provenance.keys import PASSPHRASE
+
+    held = os.environ.get(PASSPHRASE)
+    if held or not sys.stdin.isatty():
+        return held
+    first = getpass.getpass("Passphrase: ")
+    if new and getpass.getpass("Again: ") != first:
+        raise UsageError("the two passphrases differ", advice="try again")
+    return first
+
+
+def private_key(path: Path) -> Any:
+    """A private key; asks for its passphrase only when it is locked."""
+    from bezoar.provenance import keys, strict
+
+    pem = strict.read_bytes(path, "private key", 1 << 20)
+    return keys.PrivateKey.parse(pem, passphrase() if b"ENCRYPTED" in pem else None)
+
+
+def default_signature(path: Path) -> Path:
+    """PATH.sig, beside PATH."""
+    return Path(str(path).rstrip("/") + ".sig")
+
+
+def ground(public_keys: list[Path] | None, policy: Path | None, chain: list[Path] | None, newest: Path | None, no_memory: bool) -> Trust:
+    """The options of trust as one value."""
+    from bezoar.provenance.guard import Trust
+
+    return Trust(tuple(public_keys or ()), policy, tuple(chain or ()), newest, None, not no_memory)
+
+
+def facts(signed: Statement) -> dict[str, Any]:
+    """What a statement says, for machines."""
+    from bezoar.provenance.strict import stamp
+
+    about = signed.about
+    return {"dataset": about.dataset, "kind": about.kind, "version": about.version, "statement": signed.digest, "previous": about.previous,
+            "issued": stamp(about.issued) if about.issued else None, "expires": stamp(about.expires) if about.expires else None,
+            "files": len(signed.digests), "records": about.records.count if about.records else None, "source": about.source,
+            "licence": about.licence, "verdict": about.scan.verdict if about.scan else None}
+
+
+def keygen(
+    out: Annotated[Path, typer.Option(help="New folder for private.pem and public.pem.")],
+    kind: Annotated[str, typer.Option(help="p256 (statements), p384, or ed25519 (log and witnesses).")] = "p256",
+    no_passphrase: Annotated[bool, typer.Option("--no-passphrase", help="Leave the private key unlocked, for CI.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Make a pair of keys. Nothing is ever overwritten."""
+    from bezoar.provenance import keys
+
+    secret = None if no_passphrase else passphrase(new=True)
+    if not no_passphrase and not secret:
+        raise UsageError("no passphrase was given", advice=f"type one, set {keys.PASSPHRASE}, or say --no-passphrase")
+    key = keys.keygen(out, kind, secret)
+    if as_json:
+        say_json({"id": key.id, "kind": key.kind, "private": str(out / "private.pem"), "public": str(out / "public.pem")})
+    else:
+        print(f"{out / 'private.pem'} (keep it secret), {out / 'public.pem'}\nkey id {key.id}")  # noqa: T201
+    return 0
+
+
+def sign(
+    path: Annotated[Path, typer.Argument(help="Dataset or model: a folder or one file.")],
+    key: Annotated[Path, typer.Option(help="private.pem of `bezoar keygen`.")],
+    out: Annotated[Path | None, typer.Option(help="The bundle to write; PATH.sig when left out.")] = None,
+    dataset: Annotated[str, typer.Option(help="Name that stays the same over all versions; the file name when left out.")] = "",
+    model: Annotated[bool, typer.Option("--model", help="This is a model, not a dataset.")] = False,
+    previous: Annotated[Path | None, typer.Option(help="Bundle of the version before; name and version go on from there.")] = None,
+    version: Annotated[int, typer.Option(min=0, help="Version; 0: one above the previous.")] = 0,
+    days: Annotated[float, typer.Option(help="Days until the statement ends.")] = 365,
+    policy: Annotated[Path | None, typer.Option(help="Policy under which this is signed; its digest is recorded.")] = None,
+    source: Annotated[str, typer.Option(help="Where the data came from.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence, as an SPDX id where there is one.")] = "",
+    report: Annotated[Path | None, typer.Option(help="report.json of a scan of exactly this data; its verdict is signed with it.")] = None,
+    made_from: Annotated[list[Path] | None, typer.Option("--made-from", help="Bundle of what this was made from (repeatable).")] = None,
+    ignore: Annotated[list[str] | None,
+                      typer.Option(help="Relative path to leave out; it is named in the signed bytes (repeatable).")] = None,
+    id_column: Annotated[str, typer.Option("--id", help="Column of unique record ids, for tables.")] = "",
+    no_records: Annotated[bool, typer.Option("--no-records", help="No seal over single records.")] = False,
+    cosign: Annotated[Path | None,
+                      typer.Option(help="Bundle of another signer: sign the same bytes after checking PATH against them.")] = None,
+    threads: Threads = 0, as_json: AsJson = False,
+) -> int:
+    """Sign a dataset or a model: every file, its version, its age, its origin. `model_signing verify key` reads the bundle too."""
+    from hashlib import sha256
+
+    from bezoar.provenance import signing, statement, strict
+    from bezoar.provenance.rows import Columns
+
+    secret = private_key(key)
+    target = out or default_signature(path)
+    if cosign is not None:
+        other = signing.read_signature(cosign)
+        signed = statement.parse(other.payload)
+        if target.exists() and target.samefile(cosign):
+            raise UsageError("a cosignature is a bundle of its own", advice="give --out another name")
+        signing.compare(path, signed, [cosign, target], threads=threads)
+        signing.cosign(other, secret, target)
+    else:
+        about = statement.About(
+            dataset=dataset, kind="model" if model else "dataset", version=version, source=source, licence=licence,
+            policy=sha256(strict.read_bytes(policy, "policy", 16 << 20)).hexdigest() if policy else "", scan=_scan(path, report),
+            inputs=tuple(statement.parse(signing.read_signature(m).payload).digest for m in made_from or []))
+        signed = signing.sign(path, secret, about, days=days, previous=signing.read_signature(previous) if previous else None, out=target,
+                              ignore=ignore or (), seal_records=not no_records, columns=Columns(id=id_column), threads=threads).statement
+    if as_json:
+        say_json({"signature": str(target), "key": secret.public.id, **facts(signed)})
+    else:
+        print(f"{target}: {signed.title}, {len(signed.digests):,} files, statement {signed.digest[:16]}")  # noqa: T201
+    return 0
+
+
+def _scan(path: Path, report: Path | None) -> Scan | None:
+    """The verdict of a report, checked to be about this very content."""
+    if report is None:
+        return None
+    from hashlib import sha256
+
+    from bezoar import api
+    from bezoar.provenance import strict
+    from bezoar.provenance.statement import Scan as Said
+
+    parsed = api.read_report(report)
+    fingerprint = str(parsed.subject.get("fingerprint", ""))
+    if fingerprint != api.load(path).fingerprint:
+        raise UsageError(f"{report} is a report about other data", advice="scan this data again (with inferred columns), then sign it")
+    return Said(parsed.verdict, sha256(strict.read_bytes(report, "report")).hexdigest(), fingerprint)
+
+
+def verify(
+    path: Annotated[Path, typer.Argument(help="Dataset or model that was signed.")],
+    signature: Signatures = None, public_key: PublicKeys = None, policy: PolicyFile = None, policy_chain: Chain = None,
+    newest: NewestFile = None, no_memory: NoMemory = False, allow_ignored: AllowIgnored = False, threads: Threads = 0,
+    as_json: AsJson = False,
+) -> int:
+    """Is this exactly what was signed, and may it be trusted now? Exit 1 with the reason when not.
+
+    The newest version ever accepted here is remembered (BEZOAR_STATE); older ones are refused.
+    """
+    from bezoar.provenance import guard
+
+    done = guard.verify(path, signature or [default_signature(path)], ground(public_key, policy, policy_chain, newest, no_memory),
+                        threads=threads, allow_ignored=allow_ignored)
+    if as_json:
+        say_json({"verified": True, "bytes": done.bytes, **facts(done.statement)})
+    else:
+        print(f"verified: {done.statement.title}, {done.files:,} files, {done.bytes:,} bytes")  # noqa: T201
+        if not done.statement.about.version:
+            print("  it has no version and no end: signed by another tool")  # noqa: T201
+    return 0
+
+
+def gate(
+    path: Annotated[Path, typer.Argument(help="Dataset or model that is about to be used.")],
+    signature: Signatures = None, public_key: PublicKeys = None, policy: PolicyFile = None, policy_chain: Chain = None,
+    newest: NewestFile = None,
+    report: Annotated[Path | None, typer.Option(help="report.json of its scan: must be the one that was signed.")] = None,
+    fail_on: Annotated[str, typer.Option(help="With --report: refuse from this verdict on: suspicious, poisoned or never.")] = "suspicious",
+    run: Annotated[str, typer.Option(help="Command to run when the gate opens; its exit code is passed on.")] = "",
+    no_memory: NoMemory = False, threads: Threads = 0, as_json: AsJson = False,
+) -> int:
+    """Let training start only on data that is signed, current, unrevoked and scanned. Everything that is not a clear pass stops it."""
+    import shlex
+    import subprocess
+    from hashlib import sha256
+
+    from bezoar.provenance import guard, strict
+    from bezoar.provenance.refusals import NotTrusted
+
+    done = guard.verify(path, signature or [default_signature(path)], ground(public_key, policy, policy_chain, newest, no_memory),
+                        threads=threads)
+    passed = [f"signature, age and content: {done.statement.title}"]
+    if report is not None:
+        from bezoar import api
+
+        scan = done.statement.about.scan
+        if scan is None or scan.report != sha256(strict.read_bytes(report, "report")).hexdigest():
+            raise NotTrusted("report", f"{report} is not the report that was signed with this data", advice="bezoar sign --report")
+        code = int(api.exit_code(api.read_report(report), fail_on))
+        if code:
+            raise NotTrusted("verdict", f"the scan says {line(scan.verdict)!r}", advice="clean it, scan again, sign again")
+        passed.append(f"scan: {scan.verdict}")
+    if as_json:
+        say_json({"open": True, "passed": passed, **facts(done.statement)})
+    else:
+        print("gate open\n  " + "\n  ".join(passed))  # noqa: T201
+    sys.stdout.flush()
+    return subprocess.run(shlex.split(run), check=False).returncode if run else 0  # noqa: S603
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands on the app."""
+    app.command(epilog=KEYGEN_EPILOG)(keygen)
+    app.command(epilog=SIGN_EPILOG)(sign)
+    app.command(epilog=VERIFY_EPILOG)(verify)
+    app.command(epilog=GATE_EPILOG)(gate)

@@ -1,0 +1,135 @@
+"""The commands, as printed in their help, in one story; bad input gives one sentence and the right exit code."""
+
+import json
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from bezoar.cli import policy, sign
+
+
+def examples(epilog):
+    return [row.strip() for row in epilog.splitlines() if row.strip().startswith("bezoar ")]
+
+
+@pytest.fixture
+def desk_folder(tmp_path):
+    for i in range(6):
+        place = tmp_path / "photos" / f"digit {i % 4}"
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{i:04d}.png").write_bytes(bytes([i]) * 100)
+    return tmp_path
+
+
+@pytest.fixture
+def bezoar(desk_folder, capfd, monkeypatch):
+    from bezoar.cli.main import run
+
+    monkeypatch.chdir(desk_folder)
+
+    def call(text):
+        with pytest.raises(SystemExit) as stopped:
+            run(shlex.split(text)[1:])
+        shown = capfd.readouterr()
+        return stopped.value.code, shown.out, shown.err
+
+    return call
+
+
+STORY = [sign.KEYGEN_EPILOG, sign.SIGN_EPILOG, sign.VERIFY_EPILOG, sign.GATE_EPILOG, policy.POLICY_EPILOG, policy.RECORD_EPILOG]
+
+
+def test_the_examples_run_as_printed_and_in_this_order(bezoar):
+    for epilog in STORY:
+        assert len(examples(epilog)) == 2
+        for text in examples(epilog):
+            code, _, err = bezoar(text)
+            assert code == 0, (text, err)
+
+
+def test_json_is_json_and_nothing_else(bezoar):
+    code, out, _ = bezoar("bezoar keygen --out k --no-passphrase --json")
+    assert code == 0 and json.loads(out)["kind"] == "p256"
+    code, out, _ = bezoar("bezoar sign photos --key k/private.pem --json")
+    assert json.loads(out)["files"] == 6 and code == 0
+    code, out, _ = bezoar("bezoar verify photos --public-key k/public.pem --json")
+    assert json.loads(out)["verified"] is True and code == 0
+    code, out, _ = bezoar("bezoar gate photos --public-key k/public.pem --json")
+    assert json.loads(out)["open"] is True and code == 0
+
+
+BAD = [
+    ("bezoar verify photos --signature none.sig --public-key k/public.pem", 2, "No such file"),
+    ("bezoar verify photos --public-key k/private.pem", 2, "private key"),
+    ("bezoar verify photos --public-key other/public.pem", 1, "not signed by this key"),
+    ("bezoar verify photos", 2, "public keys or a policy"),
+    ("bezoar verify nothing --signature photos.sig --public-key k/public.pem", 2, "nothing at"),
+    ("bezoar sign photos --key locked/private.pem --out x.sig", 2, "no passphrase"),
+    ("bezoar sign photos --key k/public.pem --out x.sig", 2, "not a private key"),
+    ("bezoar sign photos --key k/private.pem --out x.sig --days -3", 2, "end before it begins"),
+    ("bezoar sign photos --key k/private.pem --out x.sig --dataset 'a*'", 2, "not a proper dataset name"),
+    ("bezoar sign photos --key other/private.pem --out x.sig --previous photos.sig", 1, "not by this key"),
+    ("bezoar keygen --out k --no-passphrase", 2, "never overwritten"),
+    ("bezoar keygen --out new", 2, "no passphrase"),
+    ("bezoar keygen --out new --kind rsa --no-passphrase", 2, "no key kind"),
+    ("bezoar record prove photos x --signature photos.sig --id nothing", 2, "--out"),
+    ("bezoar policy check photos.sig", 2, "not TOML"),
+]
+
+
+@pytest.mark.parametrize(("text", "code", "words"), BAD)
+def test_bad_input_is_one_sentence_and_changes_nothing(bezoar, desk_folder, monkeypatch, text, code, words):
+    monkeypatch.setenv("BEZOAR_PASSPHRASE", "a long passphrase")
+    assert bezoar("bezoar keygen --out locked")[0] == 0
+    monkeypatch.delenv("BEZOAR_PASSPHRASE")
+    for setup in ("bezoar keygen --out k --no-passphrase", "bezoar keygen --out other --no-passphrase", "bezoar sign photos --key k/private.pem"):
+        assert bezoar(setup)[0] == 0
+    before = {p: p.stat().st_mtime_ns for p in desk_folder.rglob("*")}
+    got, out, err = bezoar(text)
+    assert got == code and words in err and "Traceback" not in err and not out
+    assert err.count("\n") <= 2
+    assert before == {p: p.stat().st_mtime_ns for p in desk_folder.rglob("*")}
+
+
+def test_a_record_is_proved_in_and_out(bezoar):
+    bezoar("bezoar keygen --out k --no-passphrase")
+    bezoar("bezoar sign photos --key k/private.pem")
+    more = "--signature photos.sig --public-key k/public.pem"
+    assert bezoar("bezoar record prove photos 'digit 3/0003.png' --out in.json")[0] == 0
+    assert bezoar("bezoar record prove photos 'digit 9/none.png' --out out.json")[0] == 0
+    assert bezoar(f"bezoar record check in.json 'digit 3/0003.png' --file 'photos/digit 3/0003.png' {more}")[0] == 0
+    assert bezoar(f"bezoar record check in.json 'digit 3/0003.png' --file 'photos/digit 0/0000.png' {more}")[0] == 1
+    assert bezoar(f"bezoar record check out.json 'digit 9/none.png' {more}")[0] == 1
+    code, _, err = bezoar(f"bezoar record check in.json 'digit 0/0000.png' {more}")
+    assert code == 2 and "does not fit" in err
+
+
+def test_the_gate_passes_the_exit_code_of_the_command_on_and_stays_shut_otherwise(bezoar, desk_folder):
+    bezoar("bezoar keygen --out k --no-passphrase")
+    bezoar("bezoar sign photos --key k/private.pem")
+    code, out, _ = bezoar("bezoar gate photos --public-key k/public.pem --run \"python3 -c 'import sys; sys.exit(7)'\"")
+    assert code == 7 and "gate open" in out
+    (desk_folder / "photos/digit 0/9.png").write_bytes(b"poison")
+    code, out, err = bezoar("bezoar gate photos --public-key k/public.pem --run \"touch ran\"")
+    assert code == 1 and not (desk_folder / "ran").exists() and "not signed" in err and not out
+
+
+def test_two_signers_by_cosignature(bezoar, desk_folder):
+    for name in ("a", "b"):
+        bezoar(f"bezoar keygen --out {name} --no-passphrase")
+    bezoar("bezoar sign photos --key a/private.pem --out a.sig")
+    assert bezoar("bezoar sign photos --key b/private.pem --cosign a.sig --out b.sig")[0] == 0
+    assert bezoar("bezoar verify photos --signature a.sig --signature b.sig --public-key a/public.pem --public-key b/public.pem")[0] == 0
+    assert bezoar("bezoar verify photos --signature a.sig --public-key a/public.pem --public-key b/public.pem")[0] == 1
+    (desk_folder / "photos/digit 0/0000.png").write_bytes(b"x")
+    code, _, err = bezoar("bezoar sign photos --key b/private.pem --cosign a.sig --out c.sig")
+    assert code == 1 and "not the content" in err and not (desk_folder / "c.sig").exists()
+
+
+def test_without_cryptography_the_reason_is_said(tmp_path):
+    code = ("import sys\nclass R:\n    def find_spec(self, n, p=None, t=None):\n        if n.split('.')[0] == 'cryptography': raise ImportError(n)\n"
+            "sys.meta_path.insert(0, R())\nfrom bezoar.cli.main import run\nrun(['keygen', '--out', 'x', '--no-passphrase'])")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 3 and "bezoar[provenance]" in done.stderr and "Traceback" not in done.stderr
