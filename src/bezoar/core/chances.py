@@ -21,6 +21,11 @@ COMMON_WORD = 0.2
 """Share of the samples above which a word is not paired."""
 CHUNK = 500_000
 """Entries of the atom matrix that are held at once with their probabilities."""
+LEAN = 0.9
+"""Logits below the prior from which on the content of the holders counts as leaning to the class."""
+PART_SPREAD, PART_FREE = 1.5, 1.2
+"""Standard deviation, in logits, of what single words are thought to add before anything is seen; how much of it is not
+counted, because most words of long texts add a little."""
 
 
 class Holders:
@@ -30,7 +35,9 @@ class Holders:
         self.view, self.atoms, self.labels, self.classes, self.least = view, atoms, codes, classes, least
         self.looked = 0.0
         self.nature: list[float] = []
+        self.parts: tuple[Holders, np.ndarray] | None = None
         self.rows = atoms.matrix.tocsc()
+        self.faint = None if atoms.faint is None else atoms.faint.tocsc()
         groups = np.arange(len(codes)) if atoms.seen is not None else view.clusters()
         self.units, self.unit, self.codes = ma.collapse(atoms.matrix, codes, groups)
         self.held = np.diff(self.units.indptr)
@@ -74,7 +81,7 @@ class Holders:
         both = Atoms(holders_of_both(x, a, b), ("pair",), np.zeros(len(a), np.int16), np.full(len(a), np.nan),
                      np.array([pairs_looked_at(x, self.least)]), name, np.concatenate([seen[word[a]], seen[word[b]]], axis=1))
         out = Holders(self.view, both, self.labels, self.classes, self.least)
-        out.looked, out.nature = float(both.searched[0]), self.nature
+        out.looked, out.nature, out.parts = float(both.searched[0]), self.nature, (self, np.stack([word[a], word[b]], axis=1))
         out.__dict__["content"] = SeeingChance(out, content.model)
         return out
 
@@ -117,6 +124,10 @@ class Chance:
         units = self.work.units
         held = units.indices[units.indptr[atom]:units.indptr[atom + 1]]
         return self.work.codes[held] == target, self.p[held, target].astype(np.float64)
+
+    def nature_adds(self, atom: int, target: int, core: np.ndarray, q: np.ndarray) -> float:
+        """Logits that nature may add to the chances q (h,) of the holders of this very atom."""
+        return 0.0
 
 
 class SeeingChance(Chance):
@@ -163,6 +174,26 @@ class SeeingChance(Chance):
         else:
             p = self.model.without(held, np.tile(hidden, (len(held), 1)))
         return own, self.work.tempered(p)[:, target].astype(np.float64)
+
+    def nature_adds(self, atom: int, target: int, core: np.ndarray, q: np.ndarray) -> float:
+        """As many as the rest of what the holders say leans to the class, and what each part of a pair adds on its own.
+
+        Planted atoms stand on the content of other classes; a word of the class stands among others of its kind.
+        """
+        prior = float(np.clip(self.work.prior[target], 1e-3, 1 - 1e-3))
+        mean = float(np.clip(q.mean(), 1e-3, 1 - 1e-3)) if len(q) else prior
+        more = max(0.0, float(np.log(mean / (1 - mean)) - np.log(prior / (1 - prior))) + LEAN)
+        if self.work.parts is None:
+            return more
+        words, pairs = self.work.parts
+        both = self.work.holders(atom)
+        hidden = self._hidden(both, atom, core)
+        for word in pairs[atom]:
+            alone = np.setdiff1d(words.holders(int(word)), both)
+            chance = self.work.tempered(self.model.without(alone, np.tile(hidden, (len(alone), 1))))[:, target]
+            own = float((self.work.labels[alone] == target).sum())
+            more += max(0.0, ma.likely_shift(chance.astype(np.float64), own, PART_SPREAD) - PART_FREE)
+        return more
 
     def _hidden(self, held: np.ndarray, atom: int, core: np.ndarray) -> np.ndarray:
         """Content columns of the atom, and those of its core that nearly all of its holders hold."""

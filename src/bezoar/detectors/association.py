@@ -130,8 +130,9 @@ class Association(Detector):
         first = np.flatnonzero(lead == np.arange(len(lead)))
         first = first[np.argsort(-c.score[first], kind="stable")]
         if c.why == "label-free":
-            few = len(first) < FEW_PEERS  # then nature is granted twice what its null says
-            log_p = ma.poisson_log_tail(c.found[first], c.expected[first] * (1 + few)) + work.log_searched(c.atom[first], False)
+            few = len(first) < FEW_PEERS  # then nature is granted twice what its null says, unless that knows how far it varies
+            twice = few and work.atoms.natural is None
+            log_p = ma.poisson_log_tail(c.found[first], c.expected[first] * (1 + twice)) + work.log_searched(c.atom[first], False)
             p[first] = np.minimum(TESTS * np.exp(np.minimum(log_p, 0)), 1)
             if not few:
                 p[first] = np.maximum(p[first], np.minimum(TESTS * ma.tail_p(c.score[first]), 1))
@@ -148,11 +149,14 @@ class Association(Detector):
             for care in range(chance.cares):  # each look is dearer and fairer than the one before
                 own, q = chance.audit(int(c.atom[t]), int(c.target[t]), core, care) if care else looks[i]
                 log_p = ma.tilted_log_tail(self._granted(q, share), float(own.sum())) + searched[i]
+                if log_p <= wanted:  # then also what this very atom is granted
+                    more = chance.nature_adds(int(c.atom[t]), int(c.target[t]), core, q)
+                    log_p = ma.tilted_log_tail(self._granted(q, share, more), float(own.sum())) + searched[i]
                 if log_p > wanted:
                     break
             p[t] = np.exp(min(log_p, 0.0))
         if work.atoms.seen is None and len(first) >= FEW_PEERS:
-            p[first] = np.maximum(p[first], np.minimum(TESTS * ma.tail_p(c.score[first]), 1.0))
+            p[first] = np.maximum(p[first], np.minimum(TESTS * ma.tail_p(c.score[first], power=0.75), 1.0))
         return p
 
     def _natural_share(self, looks: list[tuple[np.ndarray, np.ndarray]], levels: np.ndarray) -> float:
@@ -165,21 +169,33 @@ class Association(Detector):
         third = sorted(shifts)[-3] if len(shifts) >= 3 else -1.0
         return float(np.clip((third + 1.0) / max(self.margin, 1e-9), 0.5, 1.0))
 
-    def _granted(self, q: np.ndarray, share: float) -> np.ndarray:
-        """Chances with what nature is granted beyond the content: `margin` logits, and a share `slack` of the rest."""
-        odds = np.exp(share * self.margin) * q / np.maximum(1 - q, 1e-9)
+    def _granted(self, q: np.ndarray, share: float, more: float = 0.0) -> np.ndarray:
+        """Chances with what nature is granted beyond the content: `margin` and `more` logits, and a share `slack` of the rest."""
+        odds = np.exp(share * self.margin + more) * q / np.maximum(1 - q, 1e-9)
         return np.asarray(1 - (1 - share * self.slack) / (1 + odds))
 
     @staticmethod
-    def _natural(c: _Candidates, t: int, members: np.ndarray, work: Holders) -> float:
+    def _natural(c: _Candidates, t: int, members: np.ndarray, top: int, work: Holders) -> float:
         """How many members nature would give. Where nearly all carry one label, those elsewhere tell; else the null does."""
-        found = work.labels[members]
-        if c.target[t] >= 0 or not work.known or len(members) == 0 or (found < 0).any():
-            return float(c.expected[t])
-        elsewhere = int((found != (top := int(np.bincount(found).argmax()))).sum())
-        if elsewhere > 0.2 * len(members):
-            return float(c.expected[t])
-        return min(float(c.expected[t]), elsewhere / max(1 - float(work.prior[top]), 1e-9))
+        expected, natural = float(c.expected[t]), work.atoms.natural
+        if c.target[t] >= 0:
+            return expected
+        if natural is not None:
+            expected = min(expected, float(natural[c.atom[t]]))
+        if top < 0:
+            return expected
+        return min(expected, int((work.labels[members] != top).sum()) / max(1 - float(work.prior[top]), 1e-9))
+
+    @staticmethod
+    def _faint(atom: int, members: np.ndarray, top: int, work: Holders) -> tuple[np.ndarray, float]:
+        """Samples of class `top` that hold an atom less clearly, and how many of them nature gives by those of other classes."""
+        if top < 0 or work.faint is None:
+            return members[:0], 0.0
+        rows = np.setdiff1d(work.faint.indices[work.faint.indptr[atom]:work.faint.indptr[atom + 1]], members)
+        inside = rows[work.labels[rows] == top]
+        prior = float(work.prior[top])
+        natural = (len(rows) - len(inside) + 0.5) * prior / max(1 - prior, 1e-9)
+        return (inside, natural) if len(inside) > 2 * natural else (inside[:0], 0.0)
 
     @staticmethod
     def _core(c: _Candidates, lead: np.ndarray, t: int) -> np.ndarray:
@@ -208,19 +224,33 @@ class Association(Detector):
                 member &= work.labels == target
             members = np.flatnonzero(member)
             name = work.atoms.name(int(c.atom[t]))
-            natural = self._natural(c, int(t), members, work)
+            top = target if target >= 0 else _common_label(work.labels[members]) if work.known else -1
+            natural = self._natural(c, int(t), members, top, work)
+            faint, by_nature = self._faint(int(c.atom[t]), members, top, work)
+            sure = np.repeat([1 - min(natural / max(len(members), 1), 1), 1 - by_nature / max(len(faint), 1)], [len(members), len(faint)])
+            members, natural = np.r_[members, faint], natural + by_nature
+            order = np.argsort(members)
+            members, sure = members[order], sure[order]
             where = "" if target < 0 else f" in class {work.classes[target]}"
             what = "stands where chance does not put it" if target < 0 else "explains labels that the content does not"
             out.append(Group(
                 members=members, p_value=float(p[t]), target=None if target < 0 else target, expected=natural,
                 threat="backdoor-dirty-label" if c.why == "conditional" else "backdoor-clean-label",
-                title=name + where, sure=np.full(len(members), 1 - min(natural / max(len(members), 1), 1)),
+                title=name + where, sure=sure,
                 because=f"{len(members)} samples share {name}; it {what} (about {natural:.1f} expected).",
                 doubt="A natural shortcut of this data (a campaign, a watermark) would look the same.",
                 advice="Look at the members; if they do not belong together by nature, quarantine them.",
                 place={"atoms": tuple(work.atoms.name(int(a)) for a in c.atom[core]),
                        "columns": tuple(int(a) for a in c.atom[core])}))
         return out
+
+
+def _common_label(labels: np.ndarray) -> int:
+    """The label that at least four of five carry, or -1; nobody may be without one."""
+    if len(labels) == 0 or (labels < 0).any():
+        return -1
+    count = np.bincount(labels)
+    return int(count.argmax()) if count.max() >= 0.8 * len(labels) else -1
 
 
 def _without_repeats(groups: list[Group]) -> list[Group]:

@@ -165,6 +165,23 @@ def least_shift(chance: np.ndarray, found: float, log_level: float, most: float 
     return low
 
 
+def likely_shift(chance: np.ndarray, found: float, spread: float, most: float = 12.0) -> float:
+    """The shift in logits at which `found` successes of chances (h,) are likeliest, drawn to 0 as N(0, spread^2) would.
+
+    >>> abs(round(likely_shift(np.full(100, 0.5), 50, 1.5), 3)), round(likely_shift(np.full(4, 0.5), 4, 1.5), 2)
+    (0.0, 1.56)
+    """
+    logit = np.log(np.clip(chance, 1e-6, 1 - 1e-6)) - np.log1p(-np.clip(chance, 1e-6, 1 - 1e-6))
+    low, high = -most, most
+    for _ in range(40):
+        middle = (low + high) / 2
+        if found - (1 / (1 + np.exp(-logit - middle))).sum() - middle / spread**2 > 0:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
 def distinct(x: Any, hidden: np.ndarray, near: float = 0.6, most: int = 2000) -> np.ndarray:
     """(h,) int64 group numbers: rows of x (h, d) CSR that tell the same story once the columns `hidden` are taken out.
 
