@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bezoar.maths.matched import different
+from bezoar.maths.lookalikes import different
 
 SIDE = 3
 FEATURES = 11
@@ -26,6 +26,9 @@ TOLERANCE = 14.0
 SHELL = 1.5
 """Nature fills the space round a template: where so many times the tolerance holds no more than a little more, it is no
 nature. Its windows vary in at least three ways, so that the shell holds SHELL^3 - 1 times what the ball does."""
+
+ENOUGH = (2.0, 0.5)
+"""Times what nature gives that a template must have to be kept, by reach: of one that moves about, labels may tell more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +101,7 @@ class Crowds:
     y, x      (c,) upper left corner of the place
     reach     (c,) pixels by which its place moves: 0 or 1
     row, of   (pairs) pictures and the templates that they hold
+    faint     (2, pairs) pictures and the templates that they would hold, were one more side of the window sharp
     log_p     (c,) log probability of so many holders under counts at other places, not corrected for the search
     mean      (c,) holders expected there by nature
     looked    cells searched
@@ -109,6 +113,7 @@ class Crowds:
     reach: np.ndarray
     row: np.ndarray
     of: np.ndarray
+    faint: np.ndarray
     log_p: np.ndarray
     mean: np.ndarray
     looked: float
@@ -134,8 +139,8 @@ def _candidates(looks: np.ndarray, w: Windows, tile: int, tables: int, least: in
     parts, looked = [], 0.0
     for _ in range(tables):
         code, place, n_places = _cells(w, STEP, tile, rng)
-        share = np.bincount(place, minlength=n_places) + 1.0
-        share /= share.sum()
+        crowd = np.bincount(place, minlength=n_places) + 1.0
+        crowd /= crowd.sum()
         key = code * n_places + place
         order = np.argsort(key, kind="stable")
         first = np.flatnonzero(np.r_[True, np.diff(key[order]) != 0])
@@ -145,16 +150,17 @@ def _candidates(looks: np.ndarray, w: Windows, tile: int, tables: int, least: in
         which, found = key[order[first[big]]], found[big]
         c, p = which // n_places, which % n_places
         total = np.bincount(code)[c]
-        expected = (total - found) * share[p] / (1 - share[p]) + 0.05
+        expected = (total - found) * crowd[p] / (1 - crowd[p]) + 0.05
         surprise = found * np.log(found / expected) - (found - expected)
         surprise[found < expected] = 0
         top = np.argsort(-surprise, kind="stable")[:6 * keep]
         for t in top[surprise[top] > 0]:
             held = order[first[big[t]]:first[big[t]] + found[t]]
-            apart = different(looks, np.unique(w.row[held]))
+            y, x = np.divmod(w.at[held], w.shape[1])
+            covered = _covered(looks, w.shape, float(np.median(y)), float(np.median(x)))
+            apart = different(looks, np.unique(w.row[held]), covered, by_chance=False)
             if apart < least:
                 continue
-            y, x = np.divmod(w.at[held], w.shape[1])
             parts.append((np.median(w.values[held], axis=0), np.median(y), np.median(x), surprise[t] * apart / found[t]))
     if not parts:
         return np.zeros((0, FEATURES), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), looked
@@ -194,7 +200,7 @@ def crowded(pictures: np.ndarray, looks: np.ndarray, w: Windows, *, tables: int 
     near = apart < TOLERANCE
     count = np.bincount((template * n_places + w.at[which])[near], minlength=len(values) * n_places).reshape(len(values), height, width)
     wy, wx = np.divmod(w.at[which].astype(np.int64), max(width, 1))
-    rows, of, log_p, mean = [], [], [], []
+    rows, of, faint, log_p, mean = [], [], [], [], []
     kept: list[int] = []
     order = np.argsort(template, kind="stable")
     start = np.searchsorted(template[order], np.arange(len(values) + 1))
@@ -207,34 +213,50 @@ def crowded(pictures: np.ndarray, looks: np.ndarray, w: Windows, *, tables: int 
         sharp = np.unique(w.row[which[mine[near[mine]]]])
         shell = len(np.setdiff1d(w.row[which[mine]], sharp))
         nature = max(nature, shell / (SHELL**3 - 1))
-        if len(sharp) < max(least, 2 * nature):
+        if len(sharp) < max(least, ENOUGH[reach[t]] * nature):
             continue
-        unlike = different(looks, sharp)
-        if unlike < max(least, 2 * nature):
+        unlike = different(looks, sharp, _covered(looks, w.shape, float(y[t]), float(x[t])))
+        if unlike < max(least, ENOUGH[reach[t]] * nature):
             continue
-        rows.append(_blunt(pictures, values[t], y[t], x[t], int(reach[t]), sharp))
+        held, blunt = _blunt(pictures, values[t], y[t], x[t], int(reach[t]), sharp)
+        rows.append(held)
+        faint.append(np.stack([blunt, np.full(len(blunt), len(kept))]))
         of.append(np.full(len(rows[-1]), len(kept)))
         log_p.append(spread_tail(np.floor(unlike + 0.5), nature))
         mean.append(nature)
         kept.append(t)
     empty = [np.zeros(0, np.int64)]
     return Crowds(values[kept], y[kept], x[kept], reach[kept], np.concatenate(rows or empty), np.concatenate(of or empty),
-                  np.array(log_p), np.array(mean), looked)
+                  np.concatenate(faint or [np.zeros((2, 0), np.int64)], axis=1), np.array(log_p), np.array(mean), looked)
+
+
+def _covered(looks: np.ndarray, places: tuple[int, int], y: float, x: float) -> np.ndarray:
+    """Columns of `looks` (n, c * c * 3), a c x c grid of colours, that a window at (y, x) touches."""
+    cells = round((looks.shape[1] / 3) ** 0.5)
+    down, across = ((np.arange(first - 1, first + SIDE + 1).clip(0, size + SIDE - 2) * cells // (size + SIDE - 1)).astype(np.int64)
+                    for first, size in ((y, places[0]), (x, places[1])))
+    grid = np.arange(looks.shape[1]).reshape(cells, cells, 3)
+    return np.unique(grid[np.ix_(np.unique(down), np.unique(across))])
 
 
 def _natural(count: np.ndarray, y: int, x: int, reach: int) -> float:
     """Matches that nature would give at a place: as many per cell as the rich cells of the ring beyond `reach`, or the mean of
-    all others. Cells on the border are compared with cells on the border."""
+    all others. Cells on the border, where less makes a window stand out, are compared with such, and others with others."""
     height, width = count.shape
     row, column = np.arange(height)[:, None], np.arange(width)[None, :]
     far = np.maximum(np.abs(row - y), np.abs(column - x))
     edge = np.zeros((height, width), bool)
     edge[[0, -1], :] = edge[:, [0, -1]] = True
     here = far <= reach
-    ring = count[(far > reach) & (far <= reach + 2 + edge[y, x]) & (edge | ~edge[here].all())]
-    rest = count[~here & (far > reach) & (edge | ~edge[here].all())]
-    beside = 0.0 if not ring.size else 1.5 * float(ring.mean()) if reach else float(np.quantile(ring, 0.9))
-    return max(beside, float(rest.mean()) if rest.size else 0.0) * float(here.sum()) + 0.3
+    out = 0.3
+    for kind in (edge, ~edge):
+        if not (here & kind).any():
+            continue
+        ring = count[(far > reach) & (far <= reach + 2 + edge[y, x]) & kind]
+        rest = count[(far > reach) & kind]
+        beside = 0.0 if not ring.size else 1.5 * float(ring.mean()) if reach else float(np.quantile(ring, 0.9))
+        out += max(beside, float(rest.mean()) if rest.size else 0.0) * float((here & kind).sum())
+    return out
 
 
 def _settled(count: np.ndarray, y: int, x: int) -> tuple[int, int]:
@@ -247,19 +269,43 @@ def _settled(count: np.ndarray, y: int, x: int) -> tuple[int, int]:
     return int(top + dy), int(left + dx)
 
 
-def _blunt(pictures: np.ndarray, value: np.ndarray, y: int, x: int, reach: int, sharp: np.ndarray) -> np.ndarray:
-    """`sharp` and the pictures that match although their window is not cut off sharply, where these are few."""
+def _blunt(pictures: np.ndarray, value: np.ndarray, y: int, x: int, reach: int, sharp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`sharp` with the pictures that match although their window is not cut off sharply, where these are few; where they are
+    many, those of them apart that lack only one sharp side."""
     n, h, w = pictures.shape[:3]
-    near = np.full(n, np.inf)
+    near, down, across = np.full(n, np.inf), np.zeros(n, np.int64), np.zeros(n, np.int64)
     for r in range(max(y - reach, 0), min(y + reach, h - SIDE) + 1):
         for c in range(max(x - reach, 0), min(x + reach, w - SIDE) + 1):
             block = pictures[:, r:r + SIDE, c:c + SIDE].astype(np.float32)
             colour = block.mean(axis=(1, 2))
             one = np.column_stack([(block @ LIGHT).reshape(n, -1), _opponents(colour)])
-            near = np.minimum(near, ((one - value) ** 2).mean(axis=1))
+            far = ((one - value) ** 2).mean(axis=1)
+            closer = far < near
+            near[closer], down[closer], across[closer] = far[closer], r, c
     alike = np.flatnonzero(near < TOLERANCE**2)
     extra = np.setdiff1d(alike, sharp)
-    return np.union1d(sharp, extra) if len(extra) <= max(2, 0.25 * len(sharp)) else sharp
+    if len(extra) <= max(2, 0.25 * len(sharp)):
+        return np.union1d(sharp, extra), extra[:0]
+    return sharp, extra[_lacking(pictures, extra, down[extra], across[extra]) <= 1]
+
+
+def _lacking(pictures: np.ndarray, row: np.ndarray, y: np.ndarray, x: np.ndarray, contrast: float = STAND_OUT) -> np.ndarray:
+    """(k,) int64: how many sharp sides the windows at (y, x) lack to stand out; see `standing_out`."""
+    h, w = pictures.shape[1:3]
+    line = np.arange(SIDE)
+    sharp, sides = np.zeros(len(row), np.int64), np.zeros(len(row), np.int64)
+    for step, first in ((-1, 0), (1, SIDE - 1)):
+        inside = (y + first + step >= 0) & (y + first + step < h)
+        at = (row[:, None], (y + first)[:, None], x[:, None] + line)
+        beyond = (row[:, None], np.clip(y + first + step, 0, h - 1)[:, None], x[:, None] + line)
+        sharp += inside & (np.abs(pictures[at].astype(np.int16) - pictures[beyond]).mean(axis=(1, 2)) > contrast)
+        sides += inside
+        inside = (x + first + step >= 0) & (x + first + step < w)
+        at = (row[:, None], y[:, None] + line, (x + first)[:, None])
+        beyond = (row[:, None], y[:, None] + line, np.clip(x + first + step, 0, w - 1)[:, None])
+        sharp += inside & (np.abs(pictures[at].astype(np.int16) - pictures[beyond]).mean(axis=(1, 2)) > contrast)
+        sides += inside
+    return np.maximum(np.maximum(sides - 1, 2) - sharp, 0)
 
 
 def spread_tail(found: float, mean: float, shape: float = 4.0) -> float:
