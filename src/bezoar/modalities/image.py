@@ -100,7 +100,9 @@ class Image(Modality):
         found = patches.crowded(x, gradients.thumbnails(x), patches.standing_out(x))
         held = np.bincount(found.of, minlength=len(found.y)).astype(np.float64)
         log_p = np.minimum(found.log_p + np.log(max(found.looked / max(len(found.y), 1), 1.0)), 0.0)
-        matrix = csc_array((np.ones(len(found.row), np.uint8), (found.row, found.of)), shape=(len(x), len(found.y)))
+        shape = (len(x), len(found.y))
+        matrix = csc_array((np.ones(len(found.row), np.uint8), (found.row, found.of)), shape=shape)
+        faint = csc_array((np.ones(found.faint.shape[1], np.uint8), tuple(found.faint)), shape=shape)
 
         def name(j: int) -> str:
             by = ", moving by a pixel" if found.reach[j] else ""
@@ -108,7 +110,8 @@ class Image(Modality):
 
         return Atoms(matrix, ("patch", "moving patch"), found.reach.astype(np.int16),
                      np.maximum(patches.matching_mean(held, log_p), found.mean),
-                     np.array([max((found.reach == r).sum(), 1) for r in (0, 1)], np.float64), name)
+                     np.array([max((found.reach == r).sum(), 1) for r in (0, 1)], np.float64), name,
+                     natural=found.mean, faint=faint)
 
     def signal(self, inputs: Inputs) -> np.ndarray:
         """(n, 3hw) float32 orthonormal cosine coefficients of light and two opponent colours on the canonical grid."""
