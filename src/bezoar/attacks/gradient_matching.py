@@ -17,7 +17,6 @@ from bezoar.core.ability import Attack, Info, Poisoned
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UsageError
 from bezoar.core.inputs import Images
-from bezoar.core.variants import variants
 from bezoar.core.victims import budget, draw, labels_of, pick_target, plant
 from bezoar.networks import perturbing, training
 
@@ -56,13 +55,7 @@ class GradientMatching(Attack):
         x, codes = perturbing.pixels(data), labels_of(data).codes
         count = budget(len(data), self.rate)
         code = pick_target(data, self.target, rng, count, clean_label=True)
-        aim = self.aim
-        if aim is None:
-            drawn = variants(data.inputs.take(draw(np.flatnonzero((codes != code) & (codes >= 0)), 1, rng)), rng)
-            assert isinstance(drawn, Images)
-            aim = drawn
-        if not aim.uniform or aim.dense().shape[1:] != x.shape[1:]:
-            raise UsageError("the chosen pictures are of another size than the data", advice="bring them to one size")
+        aim = perturbing.aimed_at(self.aim, data, code, rng)
         rows = draw(np.flatnonzero(codes == code), count, rng)
         with training.seeded(int(rng.integers(1 << 31))):
             module = perturbing.surrogate(data, rng)

@@ -66,14 +66,6 @@ def surprise(found: np.ndarray, held: np.ndarray, mean: np.ndarray, variance: np
     return np.where((z > 0) & (odds > 0), odds * np.sqrt(np.maximum(z, 0)), 0.0)
 
 
-def binomial_log_tail(found: np.ndarray, held: np.ndarray, chance: np.ndarray) -> np.ndarray:
-    """log P(Binomial(held, chance) >= found); an upper bound for unequal chances of that mean (Hoeffding 1956)."""
-    from scipy.stats import binom
-
-    exact = binom.logsf(found - 1, held, np.clip(chance, 1e-12, 1.0))
-    return np.where(found <= 0, 0.0, np.maximum(exact, -1e4))
-
-
 def poisson_log_tail(found: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """log P(Poisson(mean) >= found)."""
     from scipy.stats import poisson

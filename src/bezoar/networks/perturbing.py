@@ -11,6 +11,8 @@ import numpy as np
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UsageError
 from bezoar.core.inputs import Images
+from bezoar.core.variants import variants
+from bezoar.core.victims import draw, labels_of
 from bezoar.networks import builds, training
 
 Encoder = Callable[[Any], Any]
@@ -41,6 +43,21 @@ def pixels(data: Dataset) -> np.ndarray:
     if not data.inputs.uniform:
         raise UsageError("the pictures are not all of one size", advice="bring them to one size first")
     return data.inputs.dense()
+
+
+def aimed_at(aim: Images | None, data: Dataset, code: int, rng: np.random.Generator) -> Images:
+    """The chosen pictures, of the size of the data; None varies a drawn sample of another class than `code`.
+
+    Raises UsageError for pictures of another size.
+    """
+    if aim is None:
+        codes = labels_of(data).codes
+        drawn = variants(data.inputs.take(draw(np.flatnonzero((codes != code) & (codes >= 0)), 1, rng)), rng)
+        assert isinstance(drawn, Images)
+        aim = drawn
+    if not aim.uniform or aim.dense().shape[1:] != pixels(data).shape[1:]:
+        raise UsageError("the chosen pictures are of another size than the data", advice="bring them to one size")
+    return aim
 
 
 def moved(x: np.ndarray, loss: Callable[[Any], Any], *, bound: float, steps: int) -> np.ndarray:
