@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 COMMANDS = ("scan", "show", "accept", "clean", "restore", "list", "explain", "demo", "redteam", "attack",
             "keygen", "sign", "verify", "gate")
-GROUPS = ("policy", "record")
+GROUPS = ("policy", "record", "log")
 _CODES = {ExitCode.NOTHING: "nothing at or above the gate", ExitCode.FINDINGS: "findings at or above the gate (`--fail-on`)",
           ExitCode.WRONG_USE: "wrong use or unreadable input",
           ExitCode.INCOMPLETE: "incomplete or inconclusive: a check failed, a limit was hit, nothing could run, or `--strict` and a check "

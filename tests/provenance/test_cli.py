@@ -133,3 +133,50 @@ def test_without_cryptography_the_reason_is_said(tmp_path):
             "sys.meta_path.insert(0, R())\nfrom bezoar.cli.main import run\nrun(['keygen', '--out', 'x', '--no-passphrase'])")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 3 and "bezoar[provenance]" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_log_from_the_first_entry_to_a_fork_that_is_proved(bezoar, desk_folder):
+    for name in ("ci", "log", "wit"):
+        kind = "p256" if name == "ci" else "ed25519"
+        assert bezoar(f"bezoar keygen --out keys/{name} --kind {kind} --no-passphrase")[0] == 0
+    from bezoar.cli import log
+
+    for text in examples(log.EPILOG):
+        assert bezoar(text)[0] == 0, text
+    key, vkey = "--key keys/log/private.pem", "--log-key audit/log.vkey"
+    bezoar("bezoar sign photos --key keys/ci/private.pem")
+    bezoar("bezoar policy new --name p --key ci=keys/ci/public.pem")
+    assert bezoar(f"bezoar log append audit {key} --kind policy --payload bezoar.policy.toml")[0] == 0
+    assert bezoar(f"bezoar log append audit {key} --kind sign --payload photos.sig")[0] == 0
+    subject = json.loads(bezoar(f"bezoar log append audit {key} --subject quiet --json")[1])
+    assert subject["entry"] == 2
+    assert bezoar(f"bezoar log verify audit {vkey} --semantic")[0] == 0
+    assert bezoar(f"bezoar log prove audit 1 {vkey} --out one.tlog-proof")[0] == 0
+    code, out, _ = bezoar(f"bezoar log check one.tlog-proof {vkey} --json")
+    assert code == 0 and json.loads(out)["kind"] == "sign"
+    assert bezoar("bezoar log checkpoint audit --out kept")[0] == 0
+    assert bezoar(f"bezoar log request audit {vkey} --out ask")[0] == 0
+    code, out, _ = bezoar(f"bezoar log witness ask --name w.example/1 --key keys/wit/private.pem --state w {vkey} --out lines --json")
+    assert code == 0
+    witness = json.loads(out)["vkey"]
+    assert bezoar(f"bezoar log cosign audit lines {key} --witness {witness}")[0] == 0
+    assert bezoar(f"bezoar log verify audit {vkey} --witness {witness} --quorum 1 --older kept")[0] == 0
+    assert bezoar(f"bezoar log verify audit {vkey} --quorum 1")[0] == 1
+    code, _, err = bezoar(f"bezoar log witness ask --name w.example/1 --key keys/wit/private.pem --state w {vkey} --out lines")
+    assert code == 2 and "--since 3" in err
+    bezoar(f"bezoar log new other --origin example.org/audit {key}")
+    for k in range(4):
+        bezoar(f"bezoar log append other {key} --subject lie{k}")
+    code, _, err = bezoar(f"bezoar log verify other {vkey} --older kept --evidence fork.json")
+    assert code == 1 and "two histories" in err
+    assert bezoar(f"bezoar log judge fork.json {vkey}")[0] == 1
+    digest = "ab" * 32
+    bezoar(f"bezoar log append audit {key} --kind promote --subject {digest}")
+    code, _, err = bezoar(f"bezoar log verify audit {vkey} --semantic")
+    assert code == 1 and "entry 3" in err
+    assert bezoar(f"bezoar log approve audit {digest} {key} --person keys/ci/private.pem --policy bezoar.policy.toml")[0] == 0
+    for text, code in ((f"bezoar log append none {key}", 2), (f"bezoar log append audit {key} --kind x", 2), (f"bezoar log prove audit 99 {vkey} --out p", 2),
+                       ("bezoar log verify audit --log-key junk", 2), ("bezoar log append audit --key keys/ci/private.pem", 2),
+                       (f"bezoar log new audit --origin x {key}", 2), (f"bezoar log new l2 --origin 'a b' {key}", 2)):
+        got, out, err = bezoar(text)
+        assert got == code and "Traceback" not in err and err.count("\n") <= 2, (text, err)

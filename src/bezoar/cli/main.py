@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bezoar.cli import attack, catalogue, demo, policy, redteam, repair, scan, sign
+from bezoar.cli import attack, catalogue, demo, log, policy, redteam, repair, scan, sign
 from bezoar.cli.show import complain
 from bezoar.core.errors import BezoarError, ExitCode
 
@@ -38,6 +38,7 @@ catalogue.register(app)
 demo.register(app)
 sign.register(app)
 policy.register(app)
+log.register(app)
 
 
 def run(argv: list[str] | None = None) -> None:

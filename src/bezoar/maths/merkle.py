@@ -170,6 +170,12 @@ class Tree:
             raise IndexError(f"no node {index} at level {level}")
         return bytes(row[index << 5:(index + 1) << 5])
 
+    def row(self, level: int, start: int, stop: int) -> bytes:
+        """Complete nodes [start, stop) of one level, joined."""
+        if not 0 <= start <= stop <= len(self._levels[level]) >> 5:
+            raise IndexError(f"no nodes {start} to {stop} at level {level}")
+        return bytes(self._levels[level][start << 5:stop << 5])
+
     def append(self, leaf: bytes) -> None:
         """Add one leaf hash."""
         if len(leaf) != 32:

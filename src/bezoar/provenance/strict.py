@@ -81,8 +81,11 @@ def unbase64(text: Any, what: str) -> bytes:
     try:
         if not isinstance(text, str):
             raise TypeError
-        plain = text.encode("ascii")
-        return base64.b64decode(plain.translate(bytes.maketrans(b"-_", b"+/")), validate=True)
+        plain = text.encode("ascii").translate(bytes.maketrans(b"-_", b"+/"))
+        raw = base64.b64decode(plain, validate=True)
+        if base64.b64encode(raw) != plain:
+            raise ValueError
+        return raw
     except (TypeError, ValueError, binascii.Error):
         raise UnreadableInput(f"the {what} holds something that is not base64", advice="it is damaged") from None
 

@@ -1,0 +1,272 @@
+"""Replaying a log proves its policy again: every way round the two-person rule is found, at its entry."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bezoar.provenance import entries, ledger, newest, policy, replay, statement
+from bezoar.provenance.entries import Entry
+from bezoar.provenance.envelope import IN_TOTO, Envelope
+from bezoar.provenance.keys import PrivateKey
+from bezoar.provenance.ledger import Log
+from bezoar.provenance.notes import Signer
+from bezoar.provenance.statement import About
+
+KEY = PrivateKey.make("ed25519")
+NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
+PEOPLE = {name: PrivateKey.make() for name in ("alice", "bob", "carol", "dan")}
+
+
+def policy_text(version=1, threshold=2, revoked=()):
+    parts = [f'schema = "bezoar.policy/1"\nname = "p"\nversion = {version}\nexpires = 2029-01-01T00:00:00Z\n']
+    for name, key in PEOPLE.items():
+        parts.append(f"[keys.{name}]\nperson = \"{name}\"\npublic = '''\n{key.public.pem.decode()}'''\n")
+    parts.append(f'[roles.policy]\nkeys = ["alice", "bob"]\nthreshold = 2\n[roles.newest]\nkeys = ["dan"]\nthreshold = 1\n'
+                 f'[roles.approve]\nkeys = ["alice", "bob", "carol"]\nthreshold = {threshold}\n'
+                 f'[[rules]]\ndatasets = ["*"]\nkinds = ["dataset", "model"]\nsigners = ["alice"]\n[revoked]\nkeys = {json.dumps(list(revoked))}\n')
+    return "".join(parts).encode()
+
+
+class Story:
+    def __init__(self, folder):
+        self.folder, self.minute = folder, 0
+        self.log = Log(folder, [KEY], "example.org/story")
+        self.text = policy_text()
+
+    def write(self, kind, subject, payload=b"", minutes=1):
+        self.minute += minutes
+        return entries.record(self.log, kind, subject, payload, now=NOW + timedelta(minutes=self.minute))
+
+    def policy(self, text=None, signers=()):
+        self.text = text or self.text
+        e = Envelope(self.text, policy.TYPE)
+        for s in signers:
+            e = e.signed_by(PEOPLE[s])
+        return self.write("policy", policy.parse(self.text).digest, entries.policy_payload(self.text, e if signers else None))
+
+    def sign(self, version=1, by="alice", subject=None):
+        about = About(dataset="signs", version=version, issued=NOW, expires=NOW + timedelta(days=9))
+        payload = statement.build("signs", {"a": bytes([version]) * 32}, about)
+        digest = statement.parse(payload).digest
+        self.write("sign", subject or digest, Envelope(payload, IN_TOTO).signed_by(PEOPLE[by]).bundle())
+        return digest
+
+    def approve(self, digest, by, text=None, subject=None):
+        rules = policy.parse(text or self.text).digest
+        return self.write("approve", subject or digest, entries.approval(digest, rules, PEOPLE[by]))
+
+    def done(self):
+        self.log.close()
+        _, reader = ledger.read(self.folder, [Signer("example.org/story", KEY.public)])
+        return replay.replay(self.folder, reader)
+
+
+@pytest.fixture
+def story(tmp_path):
+    s = Story(tmp_path / "log")
+    s.policy()
+    return s
+
+
+def test_an_honest_history_is_proved(story):
+    first = story.sign()
+    story.approve(first, "bob")
+    story.approve(first, "carol")
+    story.write("promote", first)
+    text = policy_text(2)
+    story.policy(text, ("alice", "bob"))
+    second = story.sign(2)
+    story.approve(second, "bob")
+    story.approve(second, "carol")
+    story.write("promote", second)
+    story.write("rollback", first)
+    story.write("note", "all quiet", b"words")
+    done = story.done()
+    assert not done.faults and not done.gaps and done.promoted == [first, second] and done.entries == 12
+
+
+def fault(f):
+    FAULTS[f.__name__.replace("_", " ")] = f
+    return f
+
+
+FAULTS = {}
+
+
+@fault
+def promoted_with_one_approval(s):
+    d = s.sign()
+    s.approve(d, "bob")
+    return s.write("promote", d)
+
+
+@fault
+def promoted_with_one_person_twice(s):
+    d = s.sign()
+    s.approve(d, "bob")
+    s.approve(d, "bob")
+    return s.write("promote", d)
+
+
+@fault
+def the_signer_approves_herself(s):
+    d = s.sign()
+    s.approve(d, "bob")
+    s.approve(d, "alice")
+    return s.write("promote", d)
+
+
+@fault
+def approved_after_it_was_promoted(s):
+    d = s.sign()
+    s.approve(d, "bob")
+    n = s.write("promote", d)
+    s.approve(d, "carol")
+    return n
+
+
+@fault
+def approved_by_nobody_the_policy_names(s):
+    return s.approve(s.sign(), "dan")
+
+
+@fault
+def approval_of_something_else(s):
+    first, second = s.sign(), s.sign(2)
+    return s.approve(first, "bob", subject=second)
+
+
+@fault
+def approval_under_another_policy(s):
+    return s.approve(s.sign(), "bob", text=policy_text(5))
+
+
+@fault
+def approvals_do_not_survive_a_new_policy(s):
+    d = s.sign()
+    s.approve(d, "bob")
+    s.approve(d, "carol")
+    s.policy(policy_text(2), ("alice", "bob"))
+    return s.write("promote", d)
+
+
+@fault
+def threshold_lowered_by_one_person(s):
+    return s.policy(policy_text(2, threshold=1), ("alice",))
+
+
+@fault
+def old_policy_replayed(s):
+    s.policy(policy_text(2), ("alice", "bob"))
+    return s.policy(policy_text(1))
+
+
+@fault
+def promoted_without_being_signed(s):
+    return s.write("promote", "ab" * 32)
+
+
+@fault
+def signed_by_a_stranger_to_the_rule(s):
+    s.sign(by="bob")
+    return 1
+
+
+@fault
+def signed_entry_names_another_statement(s):
+    s.sign(subject="ab" * 32)
+    return 1
+
+
+@fault
+def version_does_not_rise(s):
+    s.sign(3)
+    s.sign(2)
+    return 2
+
+
+@fault
+def rolled_back_to_what_was_never_promoted(s):
+    return s.write("rollback", s.sign())
+
+
+@fault
+def promoted_after_it_was_revoked(s):
+    d = s.sign()
+    s.approve(d, "bob")
+    s.approve(d, "carol")
+    listed = newest.build("p", 1, NOW, NOW + timedelta(days=2), {}, frozenset(), frozenset([d]))
+    s.write("revoke", d, Envelope(listed, newest.TYPE).signed_by(PEOPLE["dan"]).to_json())
+    return s.write("promote", d)
+
+
+@fault
+def revoked_by_a_stranger(s):
+    listed = newest.build("p", 1, NOW, NOW + timedelta(days=2), {}, frozenset(), frozenset(["ab" * 32]))
+    return s.write("revoke", "x", Envelope(listed, newest.TYPE).signed_by(PEOPLE["bob"]).to_json())
+
+
+@fault
+def a_revoked_key_approves(s):
+    s.policy(policy_text(2, revoked=(PEOPLE["carol"].public.id,)), ("alice", "bob"))
+    return s.approve(s.sign(), "carol")
+
+
+@fault
+def back_dated(s):
+    s.write("note", "now")
+    return s.write("note", "before", minutes=-5)
+
+
+@fault
+def not_an_entry(s):
+    return s.log.append(b"junk")
+
+
+@fault
+def payload_exchanged(s):
+    n = s.write("note", "x", b"payload")
+    path = next(p for p in s.folder.rglob("payloads/*/*") if p.read_bytes().endswith(b"payload"))
+    path.write_bytes(b"something else")
+    return n
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_way_round_is_found_at_its_entry(story, name):
+    number = FAULTS[name](story)
+    done = story.done()
+    assert number in [n for n, _ in done.faults], done
+
+
+def test_an_erased_payload_is_a_gap_and_every_proof_still_holds(story):
+    d = story.sign()
+    story.approve(d, "bob")
+    number = story.approve(d, "carol")
+    promoted = story.write("promote", d)
+    _head = story.log.checkpoint()
+    from bezoar.provenance import inspection
+    from bezoar.provenance.tiles import Reader
+
+    entry = entries.parse(Reader(story.folder, len(story.log)).entry(number))
+    entries.payload_path(story.folder, entry.payload).unlink()
+    done = story.done()
+    assert [n for n, _ in done.gaps] == [number, promoted] and not done.faults
+    inspection.inspect(story.folder, [Signer("example.org/story", KEY.public)])
+
+
+def test_no_payload_can_be_guessed_from_the_log(story):
+    story.write("note", "x", b"yes")
+    story.write("note", "x", b"yes")
+    story.log.checkpoint()
+    from bezoar.provenance.tiles import Reader
+
+    reader = Reader(story.folder, len(story.log))
+    a, b = (entries.parse(reader.entry(i)).payload for i in (1, 2))
+    assert a != b
+    story.log.close()
+
+
+def test_entries_round_trip():
+    e = Entry("note", "s", "b", NOW, "ab" * 32)
+    assert entries.parse(e.to_bytes()) == e
