@@ -46,3 +46,39 @@ def test_too_few_rows_are_said(n):
     scores = Spectra()(View(Dataset.from_arrays(x[:n], y[:n]), Image()), np.random.default_rng(0))
     assert scores.groups == ()
     assert scores.notes
+
+
+def _scenes(rng: np.random.Generator, scenes: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth random scenes, each in several nearly equal frames; four classes."""
+    from bezoar.maths.frequency import inverse
+
+    falling = 1 / (1 + np.hypot(*np.mgrid[:16, :16]))[None, :, :, None] * np.array([1, 0.3, 0.3])
+    base = rng.normal(0, 400, (scenes, 16, 16, 3)) * falling
+    all_frames = np.repeat(base, frames, axis=0) + rng.normal(0, 40, (scenes * frames, 16, 16, 3)) * falling
+    x = inverse(np.moveaxis(all_frames, 3, 1).astype(np.float32)) + 128
+    return x, np.repeat(np.arange(scenes) % 4, frames)
+
+
+def test_a_natural_kind_that_comes_in_all_strengths_is_quiet():
+    rng = np.random.default_rng(100)
+    x, y = _scenes(rng, 1200, 1)
+    kind = np.flatnonzero(y == 2)[:60]
+    wave = np.sin(2 * np.pi * np.arange(16) * 3 / 16)
+    strength = rng.exponential(20, (60, 1, 1, 1)) * rng.choice([-0.5, 1], (60, 1, 1, 1))
+    x[kind] += strength * wave[None, None, :, None] + rng.normal(0, 20, (60, 1, 1, 1)) * wave[None, :, None, None]
+    scores = Spectra()(View(Dataset.from_arrays(np.clip(x, 0, 255).astype(np.uint8), y), Image()), np.random.default_rng(0))
+    assert not [g for g in scores.groups if g.p_value <= 0.001]
+
+
+def test_frames_of_the_same_scenes_are_quiet_and_do_not_hide_a_pattern():
+    rng = np.random.default_rng(101)
+    x, y = _scenes(rng, 60, 20)
+    clean = Dataset.from_arrays(np.clip(x, 0, 255).astype(np.uint8), y)
+    assert Spectra()(View(clean, Image()), np.random.default_rng(0)).groups == ()
+    hit = rng.choice(np.flatnonzero(y == 1), 24, replace=False)
+    x[hit] += 12 * np.sin(2 * np.pi * np.arange(16) * 5 / 16)[None, None, :, None]
+    poisoned = Dataset.from_arrays(np.clip(x, 0, 255).astype(np.uint8), y)
+    scores = Spectra(kinds=200)(View(poisoned, Image()), np.random.default_rng(0))
+    flagged = np.unique(np.concatenate([g.members for g in scores.groups]))
+    assert np.isin(hit, flagged).mean() >= 0.9
+    assert np.setdiff1d(flagged, hit).size <= 0.01 * len(y)

@@ -31,18 +31,22 @@ def outside_scores(unit: np.ndarray, weight: np.ndarray, folds: int = 4) -> tupl
     """
     member = weight.astype(np.float32)
     place = np.cumsum(weight, axis=0) % folds
-    total = member.T @ unit
     size = member.sum(axis=0)
+    if len(unit) < 4 * unit.shape[1]:  # few rows: the sums of all folds at once
+        sums = np.hstack([member * (place == f) for f in range(folds)]).T @ unit
+        mine = sums.reshape(folds, weight.shape[1], -1)
+    else:
+        mine = np.stack([(member * (place == f)).T @ unit for f in range(folds)])
+    total = mine.sum(axis=0)
     full = _normal(shrunk(total / np.maximum(size, 1)[:, None], 1 / np.maximum(size, 1)))
     scores = unit @ full.T
     for f in range(folds):
-        mine = member * (place == f)
-        left = size - mine.sum(axis=0)
-        part = (total - mine.T @ unit) / np.maximum(left, 1)[:, None]
-        part = _normal(shrunk(part, 1 / np.maximum(left, 1)))
-        rows = np.flatnonzero(mine.any(axis=1))
-        own = unit[rows] @ part.T
-        scores[rows] = np.where(mine[rows] > 0, own, scores[rows])
+        held = weight & (place == f)
+        left = size - held.sum(axis=0)
+        part = (total - mine[f]) / np.maximum(left, 1)[:, None]
+        part = _normal(shrunk(part, 1 / np.maximum(left, 1))).astype(np.float32)
+        rows = np.flatnonzero(held.any(axis=1))
+        scores[rows] = np.where(held[rows], unit[rows] @ part.T, scores[rows])
     return scores, full
 
 
@@ -104,6 +108,48 @@ def refine(unit: np.ndarray, starts: np.ndarray, rounds: int = 4,
         if not any(shared[i, j] > 0.5 * min(size[i], size[j]) for i in kept):
             kept.append(int(j))
     return member[:, kept], s[:, kept], template[kept], strength[kept]
+
+
+def beside(unit: np.ndarray, member: np.ndarray, s: np.ndarray) -> float:
+    """How much the rows `member` (n,) of `unit` (n, p) still vary together beside their common mean, over how much as many
+    rows of middling scores `s` (n,) do: about 1 or less where one fixed pattern was added to a chance draw, 1.3 and more for a kind.
+    """
+    k = int(member.sum())
+    middling = np.argsort(np.where(member, np.inf, np.abs(s)), kind="stable")[:k]
+    return _joint(unit[member]) / max(_joint(unit[middling]), 1e-9)
+
+
+def between(member: np.ndarray, s: np.ndarray) -> float:
+    """Rows whose score `s` (n,) lies about half way between the bulk and the members (n,), in parts of the number of members:
+    0.5 or less where two kinds of rows are mixed, 1 and more where the members are the end of a long tail.
+
+    >>> between(np.arange(10) >= 6, np.array([0, 0, 0, 0, 0, 0, 5, 6, 6, 7.]))
+    0.0
+    """
+    middle = float(np.median(s[member]))
+    return float(((s > 0.35 * middle) & (s < 0.65 * middle)).sum() / max(member.sum(), 1))
+
+
+def kinship(near: np.ndarray, rows: np.ndarray, size: int) -> float:
+    """How much more often than by chance the neighbours `near` (n, k) of `rows` are among `rows`, in a class of `size`:
+    about 1 or less where they are a chance draw from their class or from others, 3 and more for a kind.
+
+    >>> near = (np.arange(100)[:, None] + np.array([1, 2])) % 100
+    >>> kinship(near, np.arange(10), 100) > 3 > 1 >= kinship(near, np.arange(0, 100, 10), 100)
+    True
+    """
+    member = np.zeros(len(near), bool)
+    member[rows] = True
+    expected = near.shape[1] * len(rows) * (len(rows) - 1) / max(size - 1, 1)
+    return (float(member[near[rows]].sum()) + 1) / (expected + 1)
+
+
+def _joint(rows: np.ndarray, most: int = 200) -> float:
+    """The largest mean square of centred rows along one direction."""
+    if len(rows) > most:
+        rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+    rows = rows - rows.mean(axis=0)
+    return float(np.linalg.eigvalsh(rows @ rows.T)[-1])
 
 
 def _top(s: np.ndarray, k: np.ndarray) -> np.ndarray:

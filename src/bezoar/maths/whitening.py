@@ -13,16 +13,17 @@ ABSOLUTE_MEAN = 0.798
 CLIP = 8.0
 
 
-def flatten(signal: np.ndarray, codes: np.ndarray, *, bands: int = 12, floor: float = 1.0, quiet: float = 0.2) -> np.ndarray:
+def flatten(signal: np.ndarray, codes: np.ndarray, *, bands: int = 12, floor: float = 1.0, quiet: float = 0.2,
+            copy: bool = True) -> np.ndarray:
     """(n, p) float32 -> (n, p) float32: centred per class, scaled per column, and per row within bands of columns.
 
     A row that is loud in a band (a busy picture) is turned down there, so that every row has about the same noise
     (a Gaussian scale mixture, Wainwright and Simoncelli 2000). Bands hold columns of alike scale; with few columns there are
     fewer bands. Means are clipped, scales are mean absolute values, gains are means of roots: a few loud rows or
     columns do not bend them. `floor` is the least scale of a column, in units of the signal; `quiet` the least gain of a row.
-    Rows with code -1 form a class of their own.
+    Rows with code -1 form a class of their own. Without `copy` a float32 `signal` is overwritten.
     """
-    z = np.array(signal, np.float32)
+    z = np.array(signal, np.float32) if copy else signal
     for c in np.unique(codes):
         rows = np.flatnonzero(codes == c)
         part = z[rows]
@@ -83,4 +84,51 @@ def sphere(z: np.ndarray, rank: int, rng: np.random.Generator) -> np.ndarray:
     for i in range(0, len(z), 2048):
         part = z[i:i + 2048]
         part -= ((part @ axes.T) * gain) @ axes
+    return z
+
+
+def alike(looks: np.ndarray, k: int = 6, most: int = 12_000) -> np.ndarray:
+    """(n, k') int64: for each of the unit rows `looks` (n, d) the k' = min(k, n - 1) others most like it; copies do not count.
+
+    With more than `most` rows the others are taken from that many of them, evenly spread.
+    """
+    n = len(looks)
+    k = min(k, n - 1)
+    others = np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.int64)
+    some = np.ascontiguousarray(looks[others])
+    out = np.empty((n, k), np.int64)
+    for i in range(0, n if k else 0, 1024):
+        close = looks[i:i + 1024] @ some.T
+        close[close > 0.99999] = -2.0
+        out[i:i + 1024] = others[_largest(close, k)]
+    return out
+
+
+def _largest(x: np.ndarray, k: int) -> np.ndarray:
+    """(n, k) columns of the k largest of each row of `x` (n, m), by the largest of blocks first."""
+    wide = x.shape[1] // 16
+    if wide < 4 * k:
+        return np.argsort(-x, axis=1, kind="stable")[:, :k]
+    blocks = x[:, :16 * wide].reshape(len(x), 16, wide).max(axis=1)
+    bound = np.partition(blocks, -k, axis=1)[:, -k]
+    row, column = np.nonzero(x >= bound[:, None])
+    order = np.lexsort((column, -x[row, column], row))
+    first = np.searchsorted(row, np.arange(len(x)))
+    return column[order[first[:, None] + np.arange(k)]]
+
+
+def without_alike(signal: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """(n, p) float32: `signal` less the mean of the rows `near` (n, k): what frames of one film, or pictures of one kind of
+    scene, have in common is gone; what was added to single rows stays."""
+    out = np.array(signal, np.float32)
+    for i in range(0, len(out) if near.shape[1] else 0, 512):
+        out[i:i + 512] -= signal[near[i:i + 512]].mean(axis=1)
+    return out
+
+
+def same_energy(z: np.ndarray) -> np.ndarray:
+    """`z` (n, p) with every row brought to length root(p), in place; returned."""
+    for i in range(0, len(z), 2048):
+        part = z[i:i + 2048]
+        part *= (np.sqrt(z.shape[1]) / np.maximum(np.sqrt(np.einsum("ij,ij->i", part, part)), 1e-6)).astype(np.float32)[:, None]
     return z
