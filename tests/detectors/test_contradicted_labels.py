@@ -49,6 +49,17 @@ def test_random_flips_are_listed_and_measured(seed):
     assert 4 < share < 8
 
 
+def test_a_list_of_hard_labels_spares_the_right_ones():
+    x, y, rng = table(100, n=6000, gap=1.5)  # classes overlap: no list finds most of the changes and only those
+    noisy, hit = flipped(y, rng, 0.08)
+    strict, loose = run(Labels(), x, noisy), run(Labels(spill=1.0), x, noisy)
+    (few,), (many,) = ([g for g in s.groups if not g.advisory and g.target is None] for s in (strict, loose))
+    share = [(~hit[g.members]).sum() / (~hit).sum() for g in (few, many)]
+    assert share[0] <= 0.01 < share[1]
+    assert set(few.members) < set(many.members)
+    assert hit[few.members].mean() > hit[many.members].mean()
+
+
 def test_labels_moved_one_way_are_named():
     x, y, rng = table(102)
     truth = (y == 0) & (rng.random(len(y)) < 0.2)

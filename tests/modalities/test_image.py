@@ -34,6 +34,21 @@ def test_pictures_of_several_sizes_and_none():
     assert len(m.embed(empty)) == len(m.signal(empty)) == len(m.features(empty)) == m.atoms(empty).matrix.shape[0] == 0
 
 
+def test_details_follow_the_pictures_and_not_their_order():
+    m = Image()
+    x = _noise()
+    order = np.random.default_rng(1).permutation(len(x))
+    a = m.details(Images.of(x))
+    assert a.dtype == np.float32
+    assert np.isfinite(a).all()
+    assert np.allclose(a[order], m.details(Images.of(x[order])), atol=1e-3)
+    grey = np.repeat(x[..., :1], 3, axis=3)
+    assert len(m.details(Images.of(grey))) == 80
+    mixed = Images.of([_noise(1, 20)[0], _noise(1, 90)[0], _noise(1, 3)[0]])
+    assert len(m.details(mixed)) == 3
+    assert len(m.details(Images.of(np.zeros((0, 8, 8, 3), np.uint8)))) == 0
+
+
 def test_lift_finds_the_patch_and_nothing_larger():
     x = _noise()
     x[:20, 10:13, 4:7] = (255, 0, 128)

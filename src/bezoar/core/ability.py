@@ -165,6 +165,8 @@ class Modality(Ability, ABC):
     """A quick scan on 2 cores takes about (fixed, per 1,000 samples) seconds."""
     cost_megabytes: ClassVar[tuple[float, float]] = (300.0, 50.0)
     """...and (fixed, per 1,000 samples) MB."""
+    bent: ClassVar[bool] = False
+    """Whether classes bend in the content (dense rows), so that a kernel machine reads it better than a linear model."""
 
     @abstractmethod
     def embed(self, inputs: Inputs) -> np.ndarray:
@@ -173,6 +175,10 @@ class Modality(Ability, ABC):
     def content(self, inputs: Inputs) -> Any:
         """(n, d) dense or CSR features of the content that cannot see the atoms; the default is the embedding."""
         return self.embed(inputs)
+
+    def details(self, inputs: Inputs) -> np.ndarray | None:
+        """(n, d) float32 all that tells classes apart, small marks and faint patterns too; None where content has it all."""
+        return None
 
     @abstractmethod
     def atoms(self, inputs: Inputs) -> Atoms:

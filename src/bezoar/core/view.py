@@ -133,9 +133,26 @@ class View:
         """(n, K) float32: class probabilities of each sample by a content model that saw neither it nor its near-duplicates."""
         def compute() -> np.ndarray:
             from bezoar.maths.crossfit import crossfit_probabilities
+            from bezoar.maths.kernel import crossfit_kernel
 
-            return crossfit_probabilities(self.content(), self.labels, len(self.classes), groups=self.clusters(), seed=self.seed)
+            fit = crossfit_kernel if self.modality.bent else crossfit_probabilities
+            return fit(self.content(), self.labels, len(self.classes), groups=self.clusters(), seed=self.seed)
         return self._once("content_probabilities", compute)
+
+    def label_probabilities(self) -> np.ndarray:
+        """(n, K) float32: the best guess at each sample's class by models that saw neither it nor its near-duplicates.
+
+        Content and details are pooled where there are details. Better than content alone at labels that are wrong, worse at
+        triggers: details show them, so the model learns what they stand for.
+        """
+        def compute() -> np.ndarray:
+            from bezoar.maths.kernel import crossfit_kernel, pooled
+
+            content, details = self.content_probabilities(), self.modality.details(self.dataset.inputs)
+            if details is None:
+                return content
+            return pooled(content, crossfit_kernel(details, self.labels, len(self.classes), groups=self.clusters(), seed=self.seed))
+        return self._once("label_probabilities", compute)
 
 
 def _never_empty(features: Any) -> Any:

@@ -18,7 +18,7 @@ from bezoar.core.ability import Detector, Group, Info, Scores
 from bezoar.core.errors import Unavailable
 from bezoar.core.evidence import Evidence, Facts
 from bezoar.core.view import View
-from bezoar.maths.confident import Noise, best_list, fit_noise, neighbour_votes, rate_excess, sure_list
+from bezoar.maths.confident import Noise, best_list, fit_noise, neighbour_votes, rate_excess, spared, sure_list
 
 LARGEST = 300_000_000
 """Samples times classes that are held at once."""
@@ -31,11 +31,13 @@ class Labels(Detector):
                 threats=("label-flip", "backdoor-dirty-label"), needs=("labels",), cost="about 1 s per 20,000 samples",
                 reference="Northcutt et al., arXiv 1911.00068; Natarajan et al., NeurIPS 2013", floor=0.8)
 
-    def __init__(self, *, natural: float = 0.025, sure: float = 0.98, unanimous: float = 0.9, least_clusters: int = 8) -> None:
+    def __init__(self, *, natural: float = 0.025, sure: float = 0.98, unanimous: float = 0.9, least_clusters: int = 8,
+                 spill: float = 0.008) -> None:
         self.natural = natural
         self.sure = sure
         self.unanimous = unanimous
         self.least_clusters = least_clusters
+        self.spill = spill
 
     def score(self, view: View, rng: np.random.Generator) -> Scores:
         codes, k = view.labels, len(view.classes)
@@ -46,7 +48,7 @@ class Labels(Detector):
         rows, rare = self._judged(view)
         if k < 2 or len(np.unique(codes[rows])) < 2:
             return Scores(suspicion, notes=("labels need at least two classes with several independent samples each",))
-        content = view.content_probabilities()
+        content = view.label_probabilities()
         near, _ = view.neighbours()
         if near.shape[1] == 0:
             return Scores(suspicion, notes=("too few samples for neighbours",))
@@ -106,6 +108,7 @@ class Labels(Detector):
         alarm = min(1.0, 4 * tail)
         if alarm <= 0.01:
             listed = np.sort(best_list(left))
+            listed = listed[left[listed] >= spared(left, self.spill)]
             groups.append(self._group(
                 rows[listed], left[listed], alarm, "labels that contradict content and neighbours",
                 because=f"About {noise.rate * (k - 1) / k:.1%} of all labels look replaced at random, and {against} of the {easy} "

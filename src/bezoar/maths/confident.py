@@ -137,6 +137,21 @@ def best_list(wrong: np.ndarray) -> np.ndarray:
     return order[:int(f1.argmax()) + 1]
 
 
+def spared(wrong: np.ndarray, spill: float = 0.008) -> float:
+    """The least probability at which a row may be listed so that at most a share `spill` of all right labels is expected
+    on the list; `wrong` are calibrated probabilities.
+
+    >>> round(spared(np.array([0.9] * 10 + [0.5] * 90 + [0.0] * 900), spill=0.01), 1)
+    0.5
+    >>> round(spared(np.array([0.9] * 10 + [0.5] * 90 + [0.0] * 900), spill=0.0001), 1)
+    1.0
+    """
+    order = np.sort(wrong)[::-1]
+    spilt = np.cumsum(1 - order)
+    good = int(np.searchsorted(spilt, spill * float((1 - wrong).sum()), side="right"))
+    return float(order[good - 1]) if good else 1.0
+
+
 def sure_list(wrong: np.ndarray, fdr: float = 0.05) -> np.ndarray:
     """Row numbers, most doubtful first: the longest list whose expected share of right labels is at most `fdr`."""
     order = np.argsort(-wrong, kind="stable")
