@@ -1,5 +1,6 @@
 """Kill, fail or lose at every single disk call: what was promised is there, the log opens by itself, and it verifies."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -46,7 +47,7 @@ def check_log(folder, promised):
     for start in promised:
         assert reader.entry(start).startswith((b"first", b"third")), start
         assert reader.entry(start + 1).startswith((b"second", b"fourth"))
-    assert not [p for p in folder.rglob("journal-*")]
+    assert not any(folder.rglob("journal-*"))
     return took
 
 
@@ -121,7 +122,8 @@ class Losing(Disk):
         what = self.handles[handle]
         if isinstance(what, str):
             for table, kept in ((self.names, self.kept),):
-                for path in [p for p in kept if os.path.dirname(p) == what and p not in table]:
+                gone = [p for p in kept if os.path.dirname(p) == what and p not in table]
+                for path in gone:
                     del kept[path]
                 kept.update({p: i for p, i in table.items() if os.path.dirname(p) == what})
             self.kept_folders |= {f for f in self.folders if os.path.dirname(f) == what}
@@ -184,10 +186,8 @@ def run_log(base, disk):
     base.mkdir()
     disk.folders.add(str(base))
     disk.kept_folders.add(str(base))
-    try:
+    with contextlib.suppress(Cut, BezoarError):
         driver.log_scenario(base, disk, promised.append)
-    except (Cut, BezoarError):
-        pass
     return promised
 
 

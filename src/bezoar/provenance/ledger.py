@@ -305,7 +305,8 @@ class Log:
                     for _, path in self._segments:
                         self._disk.unlink(path)
                 except OSError as error:
-                    raise DiskFailed(f"the log could not be closed: {error}", advice="check the disk; nothing that was promised is lost") from error
+                    raise DiskFailed(f"the log could not be closed: {error}",
+                                     advice="check the disk; nothing that was promised is lost") from error
         finally:
             self._release()
 
