@@ -1,4 +1,5 @@
-"""Pictures: shapes and coarse colours as content, small isolated patches as atoms, cosine coefficients as signal.
+"""Pictures: shapes and coarse colours as content, learned filters as details, small isolated patches as atoms, cosine
+coefficients as signal.
 
 All views are made on one canonical grid. Where all pictures have one size of at most 64x64 and the data are not huge, that is
 their own pixels; else every picture is averaged down (or up) to 32x32. So a trigger of a few pixels on large
