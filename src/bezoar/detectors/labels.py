@@ -7,8 +7,9 @@ only when rows that both opinions are certain of are contradicted more often tha
 likelihood puts the share of replaced labels above that, or when labels moved one way between two classes far beyond their
 overlap. Labels replaced at random are listed for the best F1, but never so many that more than a share `spill` of all
 right labels is expected among them. Labels changed where two classes meet look like classes that overlap, and stay
-unlisted: nothing in one dataset tells the two apart. Fails when the label is right (clean-label poison), when the change follows the natural confusion of classes, when
-the same trigger stands in every fold, and where neither opinion knows the classes.
+unlisted: nothing in one dataset tells the two apart. Fails when the label is right (clean-label poison), when the change
+follows the natural confusion of classes, when the same trigger stands in every fold, and where neither opinion knows the
+classes.
 Cost: about 1 s per 20,000 samples beyond the views. Natarajan et al. 2013; Northcutt et al., arXiv 1911.00068.
 """
 
