@@ -7,7 +7,7 @@ Looks for  blended pictures and noise, sinusoids, smooth fields, strong patches:
            still share beside the pattern, by rows half way in, by its mirror image, and by whether its rows look alike.
 Fails      for patterns made for each sample (warps), for patterns weaker than about three deviations of the whitened
            signal after projection, in classes of fewer than `smallest_class` rows, and where one pattern goes to all classes.
-Cost       about 5 s per 10,000 pictures of 32x32 on one core; memory two copies of the signal.
+Cost       about 6 s per 10,000 pictures of 32x32 on one core; memory one copy of the signal beside it.
 Paper      spectral signatures: Tran, Li, Madry 2018 (arXiv 1811.00636), here in signal space and without training;
            adaptive coherence: Kraut, Scharf, McWhorter 2001; scale mixtures: Wainwright and Simoncelli 2000.
 """
@@ -24,6 +24,10 @@ from bezoar.core.view import View
 from bezoar.maths import matched, whitening
 from bezoar.maths.conformal import suspicion_within
 from bezoar.maths.neighbours import unit_rows
+
+LEAST_SHARE = 0.02
+"""A group whose content fits its label is at least this part of its class: fewer rows teach a model nothing, and four
+pictures from one series are common."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +53,7 @@ class Spectra(Detector):
 
     info = Info(name="spectra", summary="a faint pattern that some samples of a class share",
                 threats=("backdoor-dirty-label", "backdoor-clean-label"), modalities=("image",), needs=("signal", "labels"),
-                cost="about 5 s per 10,000 small pictures", reference="arXiv 1811.00636", channel="C4", floor=0.8)
+                cost="about 6 s per 10,000 small pictures", reference="arXiv 1811.00636", channel="C4", floor=0.8)
 
     def __init__(self, *, directions: int = 10, rank: int = 128, smallest_class: int = 40, kinds: int = 250,
                  alpha: float = 0.01) -> None:
@@ -84,7 +88,8 @@ class Spectra(Detector):
             for c, value in zip(found, np.minimum(2 * p, 1), strict=True):
                 if value <= self.alpha:
                     group = self._group(view, z, c, float(value), doubt)
-                    if len(c.rows) >= self.kinds or group.threat == "backdoor-dirty-label":
+                    enough = len(c.rows) >= self.kinds and len(group.members) >= LEAST_SHARE * len(c.rows)
+                    if enough or group.threat == "backdoor-dirty-label":
                         groups.append(group)
                 raw[c.rows] = np.maximum(raw[c.rows], np.sqrt(max(c.strength, 0.0)) * np.maximum(c.scores, 0))
         groups = _without_repeats(groups)
