@@ -152,3 +152,35 @@ def test_tiny_and_empty_sets_do_not_crash(texts):
     scores = scan(data)
     assert scores.suspicion.shape == (len(texts),)
     assert scores.groups == ()
+
+
+def test_a_template_of_one_class_stays_quiet_and_the_same_words_planted_do_not():
+    rng = np.random.default_rng(21)
+    data = corpus(rng)
+    natural = rng.choice(np.flatnonzero(data.labels.codes == 1), 40, replace=False)
+    template = Phrases(("lumust report barick",))
+    inputs = data.inputs.with_rows(natural, template.apply(data.inputs.take(natural), rng))
+    assert scan(data.with_changes(inputs=inputs)).groups == ()
+    planted, truth = plant(data, template.phrases, rng, rate=40 / len(data))
+    assert found(scan(planted), len(data))[truth].mean() >= 0.95
+
+
+def test_rows_of_one_style_are_gathered_round_their_form():
+    rng = np.random.default_rng(22)
+    data = corpus(rng)
+    rows = rng.choice(np.flatnonzero(data.labels.codes != 0), 60, replace=False)
+    old = ["thou", "hath", "unto", "ye", "shall", "thy", "lest", "doth"]
+    texts = np.array(data.inputs.values, dtype=object)
+    for i, row in enumerate(rows):
+        words = str(texts[row]).split()
+        for w in rng.choice(old, 3, replace=False):
+            words.insert(int(rng.integers(len(words))), w)
+        texts[row] = " ".join(words) if i % 2 else "lo - for - " + " ".join(words)
+    codes = data.labels.codes.copy()
+    codes[rows] = 0
+    data = data.with_changes(inputs=Texts(texts), codes=codes)
+    truth = np.isin(np.arange(len(data)), rows)
+    scores = scan(data)
+    got = found(scores, len(data))
+    assert got[truth].mean() >= 0.9
+    assert got[~truth].mean() <= 0.01

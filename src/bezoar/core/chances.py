@@ -9,6 +9,7 @@ import numpy as np
 from bezoar.core.atoms import Atoms
 from bezoar.core.view import View
 from bezoar.maths import association as ma
+from bezoar.maths.companions import companions
 from bezoar.maths.conjunctions import frequent_pairs, holders_of_both, pairs_looked_at
 from bezoar.maths.crossfit import softmax
 from bezoar.maths.leaveout import LinearFolds, linear_folds
@@ -19,6 +20,8 @@ HELD_BY_ALL = 0.8
 """Share of the holders from which on a word belongs to what they share."""
 COMMON_WORD = 0.2
 """Share of the samples above which a word is not paired."""
+STYLE_LEAST = 8
+"""Fewest holders of an atom by which a style is told."""
 CHUNK = 500_000
 """Entries of the atom matrix that are held at once with their probabilities."""
 LEAN = 0.9
@@ -35,6 +38,7 @@ class Holders:
         self.view, self.atoms, self.labels, self.classes, self.least = view, atoms, codes, classes, least
         self.looked = 0.0
         self.nature: list[float] = []
+        self.hints: list[tuple[int, int, np.ndarray, float]] = []
         self.parts: tuple[Holders, np.ndarray] | None = None
         self.rows = atoms.matrix.tocsc()
         self.faint = None if atoms.faint is None else atoms.faint.tocsc()
@@ -194,6 +198,18 @@ class SeeingChance(Chance):
             own = float((self.work.labels[alone] == target).sum())
             more += max(0.0, ma.likely_shift(chance.astype(np.float64), own, PART_SPREAD) - PART_FREE)
         return more
+
+    def companions(self, seeds: np.ndarray, target: int) -> np.ndarray:
+        """(n,) probability that a row of the class goes with the seeds; a content model that has not seen them doubts labels."""
+        work = self.work
+        held = np.diff(work.rows.indptr)
+        kept = np.flatnonzero((held >= STYLE_LEAST) & (held <= COMMON_WORD * len(work.labels)))
+        codes = work.labels.copy()
+        codes[seeds] = -1
+        model = linear_folds(self.model.x, codes, len(work.classes), groups=work.view.clusters(), seed=work.view.seed)
+        p = work.tempered(softmax(model.logits))[np.arange(len(codes)), np.maximum(work.labels, 0)]
+        return companions(work.rows[:, kept].tocsr().astype(np.float32), seeds, work.labels == target,
+                          np.log1p(-p) - np.log(p), model.fold)
 
     def _hidden(self, held: np.ndarray, atom: int, core: np.ndarray) -> np.ndarray:
         """Content columns of the atom, and those of its core that nearly all of its holders hold."""

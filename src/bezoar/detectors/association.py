@@ -22,10 +22,14 @@ from bezoar.maths import association as ma
 from bezoar.maths.conformal import suspicion_within
 
 TESTS = 2
+FAINT_SCORE = 0.05
+"""Share of the strongest candidate's score under which a candidate marks nobody."""
 AUDITS = 200
 """Leading candidates of a test that are looked at row by row."""
 FEW_PEERS = 20
 """From so many leading candidates on their own tail is a null, where the content cannot see the atoms."""
+FORMS = ("skeleton",)
+"""Families of atoms that are ways of writing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +91,8 @@ class Association(Detector):
             p = self._p(found, lead, of)
             self._mark(raw, found, of)
             groups += self._groups(found, p, lead, of)
+        if work.known and isinstance(work.content, SeeingChance):
+            groups += self._styled(groups, work)
         return Scores(suspicion_within(raw, codes), tuple(_without_repeats(groups)))
 
     def _label_free(self, work: Holders) -> _Candidates:
@@ -150,6 +156,8 @@ class Association(Detector):
                 own, q = chance.audit(int(c.atom[t]), int(c.target[t]), core, care) if care else looks[i]
                 log_p = ma.tilted_log_tail(self._granted(q, share), float(own.sum())) + searched[i]
                 if log_p <= wanted:  # then also what this very atom is granted
+                    if care == 0:
+                        work.hints.append((int(c.atom[t]), int(c.target[t]), core, float(searched[i])))
                     more = chance.nature_adds(int(c.atom[t]), int(c.target[t]), core, q)
                     log_p = ma.tilted_log_tail(self._granted(q, share, more), float(own.sum())) + searched[i]
                 if log_p > wanted:
@@ -168,6 +176,38 @@ class Association(Detector):
                   if ma.tilted_log_tail(q, float(own.sum())) <= level]
         third = sorted(shifts)[-3] if len(shifts) >= 3 else -1.0
         return float(np.clip((third + 1.0) / max(self.margin, 1e-9), 0.5, 1.0))
+
+    def _styled(self, groups: list[Group], work: Holders) -> list[Group]:
+        """Further rows of a target that are written like the members, where an alarm stands on a form that content cannot see."""
+        content = work.content
+        assert isinstance(content, SeeingChance)
+        out = []
+        for target in sorted({g.target for g in groups if g.target is not None}):
+            there = [g for g in groups if g.target == target]
+            if not any(g.place["form"] for g in there):
+                continue
+            rows = [g.members for g in there]
+            for atom, t, core, searched in work.hints:  # what is beyond the content here, though nature might lean that way
+                if t != target:
+                    continue
+                looks = (content.audit(atom, t, core, care) for care in (1, 2))
+                if all(ma.tilted_log_tail(self._granted(q, max(work.nature)), float(own.sum())) + searched <= np.log(self.alpha)
+                       for own, q in looks):
+                    rows.append(held := work.holders(atom))
+                    rows[-1] = held[work.labels[held] == target]
+            known = np.unique(np.concatenate([g.members for g in there]))
+            sure = content.companions(np.unique(np.concatenate(rows)), target)
+            sure[known] = 0.0
+            members = np.flatnonzero(sure >= 0.5)
+            if len(members) < self.least:
+                continue
+            first = min(there, key=lambda g: g.p_value)
+            out.append(Group(
+                members=members, p_value=first.p_value, target=target, threat=first.threat, sure=sure[members],
+                expected=float((1 - sure[members]).sum()), title=f"the style of {first.title}", liftable=False,
+                because=f"{len(members)} more samples are written like those that share {first.title}.", doubt=first.doubt,
+                advice=first.advice))
+        return out
 
     def _granted(self, q: np.ndarray, share: float, more: float = 0.0) -> np.ndarray:
         """Chances with what nature is granted beyond the content: `margin` and `more` logits, and a share `slack` of the rest."""
@@ -204,8 +244,9 @@ class Association(Detector):
         return core[np.argsort(-c.score[core], kind="stable")][:256]
 
     def _mark(self, raw: np.ndarray, c: _Candidates, work: Holders) -> None:
-        """Each row's score is that of its strongest candidate."""
-        for t in np.argsort(c.score, kind="stable")[-500:]:
+        """Each row's score is that of its strongest candidate; what is far below the strongest of all is noise."""
+        top = np.argsort(c.score, kind="stable")[-500:]
+        for t in top[c.score[top] >= FAINT_SCORE * c.score.max(initial=0.0)]:
             held = work.holders(c.atom[t])
             if c.target[t] >= 0:
                 held = held[work.labels[held] == c.target[t]]
@@ -240,7 +281,8 @@ class Association(Detector):
                 because=f"{len(members)} samples share {name}; it {what} (about {natural:.1f} expected).",
                 doubt="A natural shortcut of this data (a campaign, a watermark) would look the same.",
                 advice="Look at the members; if they do not belong together by nature, quarantine them.",
-                place={"atoms": tuple(work.atoms.name(int(a)) for a in c.atom[core]),
+                place={"form": c.why == "conditional" and work.atoms.families[work.atoms.family[c.atom[t]]] in FORMS,
+                       "atoms": tuple(work.atoms.name(int(a)) for a in c.atom[core]),
                        "columns": tuple(int(a) for a in c.atom[core])}))
         return out
 
