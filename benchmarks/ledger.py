@@ -15,7 +15,8 @@ RESULTS = HERE / "results"
 SOURCE = HERE.parent / "src" / "bezoar"
 
 PEER_PARTS = ("attacks", "modalities", "core/victims.py", "core/image_triggers.py", "core/text_triggers.py", "core/table_triggers.py")
-SCAN_PARTS_LEFT_OUT = ("reports", "cli", "repairs", "testing", "demo", "provenance", "victims", "networks", "red", "scoreboard", "trials", "validity")
+SCAN_PARTS_LEFT_OUT = ("reports", "cli", "repairs", "testing", "demo", "provenance", "victims", "networks", "red",
+                       "scoreboard", "trials", "validity")
 
 
 def _hash(files: list[Path]) -> str:
