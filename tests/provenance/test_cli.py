@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from bezoar.cli import policy, sign
+from bezoar.cli import policy, sign, versions
 
 
 def examples(epilog):
@@ -20,6 +20,7 @@ def desk_folder(tmp_path):
         place = tmp_path / "photos" / f"digit {i % 4}"
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{i:04d}.png").write_bytes(bytes([i]) * 100)
+    (tmp_path / "mails.csv").write_text("verdict,text\nspam,a\nham,b\n")
     return tmp_path
 
 
@@ -38,13 +39,16 @@ def bezoar(desk_folder, capfd, monkeypatch):
     return call
 
 
-STORY = [sign.KEYGEN_EPILOG, sign.SIGN_EPILOG, sign.VERIFY_EPILOG, sign.GATE_EPILOG, policy.POLICY_EPILOG, policy.RECORD_EPILOG]
+STORY = [sign.KEYGEN_EPILOG, sign.SIGN_EPILOG, sign.VERIFY_EPILOG, sign.GATE_EPILOG, policy.POLICY_EPILOG, policy.RECORD_EPILOG,
+         versions.SNAPSHOT_EPILOG, versions.VERSIONS_EPILOG, versions.DIFF_EPILOG, versions.CHECKOUT_EPILOG, versions.ROLLBACK_EPILOG]
 
 
 def test_the_examples_run_as_printed_and_in_this_order(bezoar):
     for epilog in STORY:
         assert len(examples(epilog)) == 2
         for text in examples(epilog):
+            if "--signature photos.sig" in text and "snapshot" in text:
+                text = text.replace("photos.sig", "photos.2.sig")
             code, _, err = bezoar(text)
             assert code == 0, (text, err)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bezoar.cli import attack, catalogue, demo, log, policy, redteam, repair, scan, sign
+from bezoar.cli import attack, catalogue, demo, log, policy, redteam, repair, scan, sign, versions
 from bezoar.cli.show import complain
 from bezoar.core.errors import BezoarError, ExitCode
 
@@ -39,6 +39,7 @@ demo.register(app)
 sign.register(app)
 policy.register(app)
 log.register(app)
+versions.register(app)
 
 
 def run(argv: list[str] | None = None) -> None:

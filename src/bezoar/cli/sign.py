@@ -5,6 +5,8 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +50,8 @@ NewestFile = Annotated[Path | None, typer.Option("--newest", help="List of newes
 NoMemory = Annotated[bool, typer.Option("--no-memory", help="Neither use nor keep what was accepted before: old versions pass.")]
 AllowIgnored = Annotated[bool, typer.Option("--allow-ignored", help="Pass although something stands in a path that the signer left out.")]
 Threads = Annotated[int, typer.Option(min=0, max=64, help="Threads for hashing; 0: one per processor.")]
+LogFolder = Annotated[Path | None, typer.Option("--log", help="Log to write this step to.")]
+LogPrivateKey = Annotated[Path | None, typer.Option("--log-private-key", help="private.pem of that log.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
 
 
@@ -70,6 +74,25 @@ def private_key(path: Path) -> Any:
 
     pem = strict.read_bytes(path, "private key", 1 << 20)
     return keys.PrivateKey.parse(pem, passphrase() if b"ENCRYPTED" in pem else None)
+
+
+@contextmanager
+def book(folder: Path | None, key: Path | None) -> Iterator[Callable[[str, str, bytes], None]]:
+    """Opens the log before anything is done, so that no step happens that cannot be logged; yields write(kind, subject, payload)."""
+    if folder is None and key is None:
+        yield lambda kind, subject, payload: None
+        return
+    if folder is None or key is None:
+        raise UsageError("a log needs its folder and its key", advice="give --log and --log-private-key")
+    from bezoar.provenance import entries
+    from bezoar.provenance.ledger import Log
+
+    secret = private_key(key)
+    with Log(folder, [secret]) as log:
+        def write(kind: str, subject: str, payload: bytes) -> None:
+            entries.record(log, kind, subject, payload, secret.public.id)
+
+        yield write
 
 
 def default_signature(path: Path) -> Path:
@@ -135,7 +158,7 @@ def sign(
     no_records: Annotated[bool, typer.Option("--no-records", help="No seal over single records.")] = False,
     cosign: Annotated[Path | None,
                       typer.Option(help="Bundle of another signer: sign the same bytes after checking PATH against them.")] = None,
-    threads: Threads = 0, as_json: AsJson = False,
+    log: LogFolder = None, log_private_key: LogPrivateKey = None, threads: Threads = 0, as_json: AsJson = False,
 ) -> int:
     """Sign a dataset or a model: every file, its version, its age, its origin. `model_signing verify key` reads the bundle too."""
     from hashlib import sha256
@@ -145,20 +168,24 @@ def sign(
 
     secret = private_key(key)
     target = out or default_signature(path)
-    if cosign is not None:
-        other = signing.read_signature(cosign)
-        signed = statement.parse(other.payload)
-        if target.exists() and target.samefile(cosign):
-            raise UsageError("a cosignature is a bundle of its own", advice="give --out another name")
-        signing.compare(path, signed, [cosign, target], threads=threads)
-        signing.cosign(other, secret, target)
-    else:
-        about = statement.About(
-            dataset=dataset, kind="model" if model else "dataset", version=version, source=source, licence=licence,
-            policy=sha256(strict.read_bytes(policy, "policy", 16 << 20)).hexdigest() if policy else "", scan=_scan(path, report),
-            inputs=tuple(statement.parse(signing.read_signature(m).payload).digest for m in made_from or []))
-        signed = signing.sign(path, secret, about, days=days, previous=signing.read_signature(previous) if previous else None, out=target,
-                              ignore=ignore or (), seal_records=not no_records, columns=Columns(id=id_column), threads=threads).statement
+    with book(log, log_private_key) as write:
+        if cosign is not None:
+            other = signing.read_signature(cosign)
+            signed = statement.parse(other.payload)
+            if target.exists() and target.samefile(cosign):
+                raise UsageError("a cosignature is a bundle of its own", advice="give --out another name")
+            signing.compare(path, signed, [cosign, target], threads=threads)
+            signing.cosign(other, secret, target)
+        else:
+            about = statement.About(
+                dataset=dataset, kind="model" if model else "dataset", version=version, source=source, licence=licence,
+                policy=sha256(strict.read_bytes(policy, "policy", 16 << 20)).hexdigest() if policy else "", scan=_scan(path, report),
+                inputs=tuple(statement.parse(signing.read_signature(m).payload).digest for m in made_from or []))
+            signed = signing.sign(path, secret, about, days=days, previous=signing.read_signature(previous) if previous else None,
+                                  out=target,
+                                  ignore=ignore or (), seal_records=not no_records, columns=Columns(id=id_column),
+                                  threads=threads).statement
+        write("sign", signed.digest, strict.read_bytes(target, "signature"))
     if as_json:
         say_json({"signature": str(target), "key": secret.public.id, **facts(signed)})
     else:

@@ -44,13 +44,13 @@ class Trust:
     state: str | Path | None = None
     remember: bool = True
 
-    def decide(self, signatures: Sequence[Envelope], held: memory.Memory, now: datetime) -> Statement:
-        """The trusted statement; changes `held`. Raises NotTrusted."""
+    def decide(self, signatures: Sequence[Envelope], held: memory.Memory, now: datetime, any_version: bool = False) -> Statement:
+        """The trusted statement; changes `held`. `any_version`: also one that is not the newest (rollback). Raises NotTrusted."""
         if (self.policy is None) == (not self.public_keys):
             raise UsageError("give either public keys or a policy", advice="--public-key public.pem, or --policy bezoar.policy.toml")
         if self.policy is None:
             keys = [load_public(k) for k in self.public_keys]
-            return trust.accept_bare(held.domain("key:" + "+".join(sorted({k.id for k in keys}))), keys, signatures, now)
+            return trust.accept_bare(held.domain("key:" + "+".join(sorted({k.id for k in keys}))), keys, signatures, now, any_version)
         policy = None
         domain = None
         for path in (*self.chain, self.policy):
@@ -68,7 +68,7 @@ class Trust:
         newest = None
         if self.newest is not None:
             newest = trust.accept_newest(domain, policy, envelope.parse(strict.read_bytes(self.newest, "list of newest versions")), now)
-        return trust.accept(domain, policy, signatures, now, newest)
+        return trust.accept(domain, policy, signatures, now, newest, any_version)
 
 
 @dataclass(frozen=True)

@@ -126,8 +126,9 @@ def accept_newest(domain: Domain, policy: Policy, envelope: Envelope, now: datet
     return fresh
 
 
-def accept(domain: Domain, policy: Policy, envelopes: Sequence[Envelope], now: datetime, newest: Newest | None = None) -> Statement:
-    """Rules 7 to 12. Changes `domain`."""
+def accept(domain: Domain, policy: Policy, envelopes: Sequence[Envelope], now: datetime, newest: Newest | None = None,
+           any_version: bool = False) -> Statement:
+    """Rules 7 to 12. Changes `domain`. `any_version` leaves out rules 10 and 11: a person rolls back on purpose."""
     statement = _parsed(envelopes)
     about = statement.about
     if not about.version:
@@ -145,7 +146,7 @@ def accept(domain: Domain, policy: Policy, envelopes: Sequence[Envelope], now: d
     if rule.max_age_days and about.issued and now > about.issued + timedelta(days=rule.max_age_days):
         raise NotTrusted("too-old", f"{statement.title} was issued on {about.issued:%Y-%m-%d}, more than {rule.max_age_days:g} days ago",
                          advice="sign a newer version")
-    if policy.roles.get("newest") is not None:
+    if policy.roles.get("newest") is not None and not any_version:
         if newest is None:
             raise NotTrusted("no-newest", "the policy has a role `newest`, and no list of newest versions was given",
                              advice="give --newest FILE")
@@ -167,18 +168,19 @@ def accept(domain: Domain, policy: Policy, envelopes: Sequence[Envelope], now: d
                          advice="sources are: " + ", ".join(line(s, 40) for s in rule.sources))
     if rule.records and about.records is None:
         raise NotTrusted("no-records", f"{statement.title} has no record seal", advice="sign it without --no-records")
-    _remember(domain, statement, signers, now)
+    _remember(domain, statement, signers, now, any_version)
     return statement
 
 
-def accept_bare(domain: Domain, keys: Sequence[PublicKey], envelopes: Sequence[Envelope], now: datetime) -> Statement:
+def accept_bare(domain: Domain, keys: Sequence[PublicKey], envelopes: Sequence[Envelope], now: datetime,
+                any_version: bool = False) -> Statement:
     """Rules 8 to 10 where there is no policy: every given key must have signed. Changes `domain`."""
     statement = _parsed(envelopes)
     signers = _distinct(envelopes, keys)
     if len(signers) < len({k.id for k in keys}):
         raise NotTrusted("signature", f"{statement.title} is not signed by " + ("this key" if len(keys) == 1 else "all of these keys"),
                          advice="wrong key, or the signature or its content was changed")
-    _remember(domain, statement, signers, now)
+    _remember(domain, statement, signers, now, any_version)
     return statement
 
 
@@ -208,7 +210,7 @@ def _need_signatures(policy: Policy, role: Role, envelopes: Sequence[Envelope], 
                          advice="distinct persons with unrevoked keys must sign")
 
 
-def _remember(domain: Domain, statement: Statement, signers: list[PublicKey], now: datetime) -> None:
+def _remember(domain: Domain, statement: Statement, signers: list[PublicKey], now: datetime, any_version: bool) -> None:
     about = statement.about
     if statement.digest in domain.revoked_statements:
         raise NotTrusted("revoked", f"{statement.title} was revoked", advice="use a newer version")
@@ -219,6 +221,8 @@ def _remember(domain: Domain, statement: Statement, signers: list[PublicKey], no
                          advice="check this machine's clock and the signer's")
     if about.expires and now > about.expires:
         raise NotTrusted("expired", f"{statement.title} expired on {about.expires:%Y-%m-%d}", advice="sign a newer version")
+    if any_version:
+        return
     head = domain.heads.get(about.head)
     if head is not None:
         if about.version < head.version:
