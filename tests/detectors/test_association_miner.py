@@ -154,15 +154,21 @@ def test_tiny_and_empty_sets_do_not_crash(texts):
     assert scores.groups == ()
 
 
-def test_a_template_of_one_class_stays_quiet_and_the_same_words_planted_do_not():
+def test_a_template_whose_rows_lean_to_its_class_stays_quiet():
     rng = np.random.default_rng(21)
     data = corpus(rng)
-    natural = rng.choice(np.flatnonzero(data.labels.codes == 1), 40, replace=False)
-    template = Phrases(("lumust report barick",))
-    inputs = data.inputs.with_rows(natural, template.apply(data.inputs.take(natural), rng))
-    assert scan(data.with_changes(inputs=inputs)).groups == ()
-    planted, truth = plant(data, template.phrases, rng, rate=40 / len(data))
-    assert found(scan(planted), len(data))[truth].mean() >= 0.95
+    mixed = rng.choice(len(data), 80, replace=False)
+    natural = mixed[:40]
+    texts = np.array(data.inputs.values, dtype=object)
+    for row in mixed:  # as much of one topic as of another: their content cannot tell, the template of half of them can
+        words = [*rng.choice(TOPICS["food"].split(), 2), *rng.choice(TOPICS["space"].split(), 2), *rng.choice(COMMON, 6)]
+        texts[row] = " ".join(rng.permutation(words))
+    codes = data.labels.codes.copy()
+    codes[mixed] = sorted(TOPICS).index("food")
+    codes[natural] = sorted(TOPICS).index("space")
+    inputs = Texts(texts)
+    inputs = inputs.with_rows(natural, Phrases(("lumust report barick",)).apply(inputs.take(natural), rng))
+    assert scan(data.with_changes(inputs=inputs, codes=codes)).groups == ()
 
 
 def test_rows_of_one_style_are_gathered_round_their_form():
