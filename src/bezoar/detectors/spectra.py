@@ -6,7 +6,8 @@ Looks for  blended pictures and noise, sinusoids, smooth fields, strong patches:
            like it (so that frames of one film hide nothing). A natural kind is told from a planted group by what its rows
            still share beside the pattern, by rows half way in, by its mirror image, and by whether its rows look alike.
 Fails      for patterns made for each sample (warps), for patterns weaker than about three deviations of the whitened
-           signal after projection, in classes of fewer than `smallest_class` rows, and where one pattern goes to all classes.
+           signal after projection, on fewer than 6% of a class whose labels fit the content, in classes of fewer than
+           `smallest_class` rows, and where one pattern goes to all classes.
 Cost       about 6 s per 10,000 pictures of 32x32 on one core; memory one copy of the signal beside it.
 Paper      spectral signatures: Tran, Li, Madry 2018 (arXiv 1811.00636), here in signal space and without training;
            adaptive coherence: Kraut, Scharf, McWhorter 2001; scale mixtures: Wainwright and Simoncelli 2000.
@@ -25,9 +26,11 @@ from bezoar.maths import matched, whitening
 from bezoar.maths.conformal import suspicion_within
 from bezoar.maths.neighbours import unit_rows
 
-LEAST_SHARE = 0.02
-"""A group whose content fits its label is at least this part of its class: fewer rows teach a model nothing, and four
-pictures from one series are common."""
+LEAST_SHARE = 0.06
+"""A group whose content fits its label is at least this part of its class: clean-label patterns need such shares to teach a
+model anything, and a dozen framed pictures or four of one series are common."""
+CONTRADICTION = 2.0
+"""Nats by which the content of a group's members has to contradict their label before the label is called changed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +145,7 @@ class Spectra(Detector):
         sure = np.empty(len(members))
         sure[order] = np.cumsum(chance[inside][order]) / np.arange(1, len(members) + 1)
         odd = float(doubt[members].mean()), float(doubt[c.rows].mean())
-        dirty = odd[0] > 1.2 * odd[1] > 0 and odd[0] > 0.2
+        dirty = odd[0] > 1.2 * odd[1] > 0 and odd[0] > 0.2 and len(members) * _divergence(*odd) >= CONTRADICTION
         name = view.classes[c.code]
         return Group(
             members=members, p_value=p, threat="backdoor-dirty-label" if dirty else "backdoor-clean-label",
@@ -175,6 +178,12 @@ def _planted(unit: np.ndarray, member: np.ndarray, s: np.ndarray, kinship: float
         return 0.0
     fixed = (1.4 - matched.beside(unit, member, s)) / 0.2
     return float(np.prod(np.clip([apart, sided, gap, stranger, fixed], 0, 1)))
+
+
+def _divergence(p: float, q: float) -> float:
+    """Nats per row between shares `p` and `q`, both strictly inside 0..1 after clipping."""
+    p, q = (min(max(v, 1e-3), 1 - 1e-3) for v in (p, q))
+    return float(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))
 
 
 def _looks(signal: np.ndarray, columns: int = 64) -> tuple[np.ndarray, np.ndarray]:
