@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bezoar.cli import attack, catalogue, demo, log, policy, redteam, repair, scan, sign, versions
+from bezoar.cli import attack, catalogue, demo, log, pin, policy, redteam, repair, scan, sign, versions
 from bezoar.cli.show import complain
 from bezoar.core.errors import BezoarError, ExitCode
 
@@ -40,6 +40,7 @@ sign.register(app)
 policy.register(app)
 log.register(app)
 versions.register(app)
+pin.register(app)
 
 
 def run(argv: list[str] | None = None) -> None:
