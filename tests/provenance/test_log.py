@@ -319,7 +319,8 @@ def test_malformed_checkpoints(base, change):
         notes.check_checkpoint(change(data), LOG)
 
 
-@pytest.mark.parametrize("vkey", ["", "x", "a+b+c", VKEY[:-4], VKEY.replace("example", "Example"), "a b+01234567+AAAA", VKEY + "AAAA"])
+@pytest.mark.parametrize("vkey", ["", "x", "a+b+c", VKEY[:-4], VKEY.replace("example", "Example"), "a b+01234567+AAAA", VKEY + "AAAA"],
+                         ids=["empty", "a letter", "no key", "cut", "another name", "a space", "longer"])  # the keys are drawn anew each time
 def test_malformed_verifier_keys(vkey):
     with pytest.raises(BezoarError):
         Signer.from_vkey(vkey)
