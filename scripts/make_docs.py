@@ -17,8 +17,9 @@ from bezoar.core.errors import ExitCode
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 COMMANDS = ("scan", "show", "accept", "clean", "restore", "list", "explain", "demo", "redteam", "attack",
-            "keygen", "sign", "verify", "gate", "snapshot", "versions", "diff", "checkout", "rollback", "pin", "recheck")
-GROUPS = ("policy", "record", "log")
+            "keygen", "sign", "verify", "gate", "snapshot", "versions", "diff", "checkout", "rollback", "pin", "recheck",
+            "trace", "export")
+GROUPS = ("policy", "record", "log", "sources", "incident")
 _CODES = {ExitCode.NOTHING: "nothing at or above the gate", ExitCode.FINDINGS: "findings at or above the gate (`--fail-on`)",
           ExitCode.WRONG_USE: "wrong use or unreadable input",
           ExitCode.INCOMPLETE: "incomplete or inconclusive: a check failed, a limit was hit, nothing could run, or `--strict` and a check "

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from bezoar.cli import policy, sign, versions
+from bezoar.cli import policy, sign, trace, versions
 
 
 def examples(epilog):
@@ -40,7 +40,8 @@ def bezoar(desk_folder, capfd, monkeypatch):
 
 
 STORY = [sign.KEYGEN_EPILOG, sign.SIGN_EPILOG, sign.VERIFY_EPILOG, sign.GATE_EPILOG, policy.POLICY_EPILOG, policy.RECORD_EPILOG,
-         versions.SNAPSHOT_EPILOG, versions.VERSIONS_EPILOG, versions.DIFF_EPILOG, versions.CHECKOUT_EPILOG, versions.ROLLBACK_EPILOG]
+         versions.SNAPSHOT_EPILOG, versions.VERSIONS_EPILOG, versions.DIFF_EPILOG, versions.CHECKOUT_EPILOG, versions.ROLLBACK_EPILOG,
+         trace.TRACE_EPILOG, trace.EXPORT_EPILOG, trace.SOURCES_EPILOG]
 
 
 def test_the_examples_run_as_printed_and_in_this_order(bezoar):
@@ -184,3 +185,59 @@ def test_a_log_from_the_first_entry_to_a_fork_that_is_proved(bezoar, desk_folder
                        (f"bezoar log new audit --origin x {key}", 2), (f"bezoar log new l2 --origin 'a b' {key}", 2)):
         got, out, err = bezoar(text)
         assert got == code and "Traceback" not in err and err.count("\n") <= 2, (text, err)
+
+
+def small_report(subject):
+    from bezoar.core.finding import Finding
+    from bezoar.core.report import OutcomeLine, Report
+
+    finding = Finding("association", subject, "group", "a phrase", ("1", "3"), "backdoor-dirty-label", 1e-9, 0.9, target="spam")
+    report = Report(subject={"kind": "dataset", "name": "mails", "modality": "text", "samples": 4, "classes": 2, "fingerprint": subject},
+                    verdict="poisoned", alpha=0.01, poisoned_at_least=2, findings=(finding,), outcomes=(OutcomeLine("association", "found"),))
+    return finding.id, json.dumps(report.to_dict())
+
+
+def test_sources_and_an_incident_as_commands(bezoar, desk_folder):
+    rows = ["id,verdict,text,from", "1,spam,win a prize now,b", "2,ham,see you at lunch today,a", "3,spam,another prize for you,b", "4,ham,the report is done,a"]
+    (desk_folder / "m.csv").write_text("\n".join(rows) + "\n")
+    finding, text = small_report("f" * 64)
+    (desk_folder / "report").mkdir()
+    (desk_folder / "report/report.json").write_text(text)
+    for name, kind in (("k", "p256"), ("log", "ed25519")):
+        bezoar(f"bezoar keygen --out {name} --kind {kind} --no-passphrase")
+    bezoar("bezoar log new audit --origin example.org/audit --key log/private.pem")
+    code, out, err = bezoar("bezoar sources report m.csv --report report/report.json --source from --id id --label verdict --json")
+    assert code == 0, err
+    assert {r["source"]: r["found"] for r in json.loads(out)} == {"b": 2, "a": 0}
+    book = "--log audit --log-private-key log/private.pem"
+    assert bezoar(f"bezoar incident open {finding} --report report/report.json --out inc {book}")[0] == 0
+    assert bezoar("bezoar incident step inc contain --note shut")[0] == 0
+    assert bezoar(f"bezoar incident step inc clean --note x {book}")[0] == 2
+    assert bezoar(f"bezoar incident step inc trace --evidence m.csv {book}")[0] == 0
+    assert bezoar("bezoar incident close inc --key k/private.pem --out pack.sig")[0] == 2
+    assert bezoar(f"bezoar incident close inc --key k/private.pem --out pack.sig --leave-out drill {book}")[0] == 0
+    assert bezoar("bezoar incident show inc --json")[0] == 0
+    assert bezoar("bezoar verify inc --signature pack.sig --public-key k/public.pem")[0] == 0
+    code, out, _ = bezoar("bezoar log verify audit --log-key audit/log.vkey --semantic --json")
+    assert code == 0 and json.loads(out)["entries"] == 3
+    assert bezoar("bezoar incident open bz-none --report report/report.json --out j")[0] == 2
+    assert bezoar("bezoar trace nobody --bundles .")[0] == 2
+    assert bezoar("bezoar export tables --bundles .")[0] == 2
+
+
+def test_signing_with_a_scan_binds_its_verdict_to_this_content(bezoar, desk_folder):
+    from bezoar import api
+
+    (desk_folder / "m.csv").write_text("label,text\n" + "\n".join(f"{'spam' if i % 2 else 'ham'},message number {i} of many words" for i in range(40)) + "\n")
+    (desk_folder / "report").mkdir()
+    (desk_folder / "report/report.json").write_text(small_report(api.load(desk_folder / "m.csv").fingerprint)[1])
+    bezoar("bezoar keygen --out k --no-passphrase")
+    code, out, err = bezoar("bezoar sign m.csv --key k/private.pem --report report/report.json --json")
+    assert code == 0 and json.loads(out)["verdict"] == "poisoned", err
+    code, _, err = bezoar("bezoar gate m.csv --public-key k/public.pem --report report/report.json")
+    assert code == 1 and "poisoned" in err
+    assert bezoar("bezoar gate m.csv --public-key k/public.pem --report report/report.json --fail-on never")[0] == 0
+    with (desk_folder / "m.csv").open("a") as f:
+        f.write("ham,one more\n")
+    code, _, err = bezoar("bezoar sign m.csv --key k/private.pem --report report/report.json --out x.sig")
+    assert code == 2 and "other data" in err

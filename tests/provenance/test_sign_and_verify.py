@@ -260,8 +260,8 @@ def test_a_damaged_memory_is_not_taken_for_an_empty_one(desk, data, tmp_path):
 
 
 def test_everything_said_comes_back(desk, data):
-    said = About(dataset="signs", kind="model", source="vendor-a", licence="CC-BY-4.0", policy="", inputs=("ab" * 32,), scan=Scan("no evidence", "cd" * 32, "f"))
-    desk.sign(data, **{k: getattr(said, k) for k in ("kind", "source", "licence", "inputs", "scan")})
+    said = About(dataset="signs", kind="model", source="vendor-a", licence="CC-BY-4.0", policy="", inputs=("ab" * 32,), how="cleaned with x 1.0", scan=Scan("no evidence", "cd" * 32, "f"))
+    desk.sign(data, **{k: getattr(said, k) for k in ("kind", "source", "licence", "inputs", "how", "scan")})
     about = desk.verify(data).statement.about
     assert replace(about, version=0, issued=None, expires=None, records=None) == said
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bezoar.cli import attack, catalogue, demo, log, pin, policy, redteam, repair, scan, sign, versions
+from bezoar.cli import attack, catalogue, demo, log, pin, policy, redteam, repair, scan, sign, trace, versions
 from bezoar.cli.show import complain
 from bezoar.core.errors import BezoarError, ExitCode
 
@@ -41,6 +41,7 @@ policy.register(app)
 log.register(app)
 versions.register(app)
 pin.register(app)
+trace.register(app)
 
 
 def run(argv: list[str] | None = None) -> None:

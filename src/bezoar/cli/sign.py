@@ -152,6 +152,7 @@ def sign(
     licence: Annotated[str, typer.Option(help="Licence, as an SPDX id where there is one.")] = "",
     report: Annotated[Path | None, typer.Option(help="report.json of a scan of exactly this data; its verdict is signed with it.")] = None,
     made_from: Annotated[list[Path] | None, typer.Option("--made-from", help="Bundle of what this was made from (repeatable).")] = None,
+    how: Annotated[str, typer.Option(help="What was done to what this was made from, with which tool.")] = "",
     ignore: Annotated[list[str] | None,
                       typer.Option(help="Relative path to leave out; it is named in the signed bytes (repeatable).")] = None,
     id_column: Annotated[str, typer.Option("--id", help="Column of unique record ids, for tables.")] = "",
@@ -178,7 +179,7 @@ def sign(
             signing.cosign(other, secret, target)
         else:
             about = statement.About(
-                dataset=dataset, kind="model" if model else "dataset", version=version, source=source, licence=licence,
+                dataset=dataset, kind="model" if model else "dataset", version=version, source=source, licence=licence, how=how,
                 policy=sha256(strict.read_bytes(policy, "policy", 16 << 20)).hexdigest() if policy else "", scan=_scan(path, report),
                 inputs=tuple(statement.parse(signing.read_signature(m).payload).digest for m in made_from or []))
             signed = signing.sign(path, secret, about, days=days, previous=signing.read_signature(previous) if previous else None,

@@ -30,6 +30,7 @@ class Columns:
     id: str = ""
     label: str = ""
     source: str = ""
+    contributor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Record:
     content: bytes
     label: str = ""
     source: str = ""
+    contributor: str = ""
 
 
 def is_table(path: Path) -> bool:
@@ -68,13 +70,13 @@ def records(path: str | Path, columns: Columns = Columns(), digests: dict[str, b
             digest = sha256(content).digest()[:16]
             identity = f"{digest.hex()}.{seen[digest]}"
             seen[digest] += 1
-        yield Record(identity, content, str(row.get(columns.label, "")) if columns.label else "",
-                     str(row.get(columns.source, "")) if columns.source else "")
+        label, source, contributor = (str(row.get(c, "")) if c else "" for c in (columns.label, columns.source, columns.contributor))
+        yield Record(identity, content, label, source, contributor)
 
 
 def _rows(path: Path, columns: Columns) -> Iterator[tuple[dict[str, Any], bytes]]:
     kind = path.suffix.lower()
-    wanted = [c for c in (columns.id, columns.label, columns.source) if c]
+    wanted = [c for c in (columns.id, columns.label, columns.source, columns.contributor) if c]
     try:
         if kind in (".csv", ".tsv"):
             yield from _csv(path, "\t" if kind == ".tsv" else ",", wanted)

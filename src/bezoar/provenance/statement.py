@@ -58,6 +58,8 @@ class About:
     records: Seal | None = None
     inputs: tuple[str, ...] = ()
     """Statements (SHA-256) that this was made from: the data of a model, the parts of a dataset."""
+    how: str = ""
+    """What was done to them, with which version of which tool."""
 
     @property
     def head(self) -> str:
@@ -110,7 +112,7 @@ def build(name: str, digests: Mapping[str, bytes], about: About, ignored: tuple[
     section: dict[str, Any] = {"schema": SCHEMA, "dataset": about.dataset, "kind": about.kind, "version": about.version,
                                "previous": about.previous, "issued": strict.stamp(about.issued), "expires": strict.stamp(about.expires),
                                "policy": about.policy, "log": about.log, "source": about.source, "licence": about.licence,
-                               "empty_folders": list(empty), "inputs": list(about.inputs)}
+                               "empty_folders": list(empty), "inputs": list(about.inputs), "how": about.how}
     if about.scan is not None:
         section["scan"] = {"verdict": about.scan.verdict, "report": about.scan.report, "fingerprint": about.scan.fingerprint}
     if about.records is not None:
@@ -185,6 +187,7 @@ def _about(section: Any) -> tuple[About, tuple[str, ...]]:
     empty = tuple(str(e) for e in strict.field(section, "empty_folders", list, what))
     files.check_names(empty, what)
     texts = {k: strict.field(section, k, str, what) for k in ("policy", "log", "source", "licence")}
-    return About(dataset=dataset, kind=kind, version=version, previous=previous, scan=scan, inputs=inputs,
+    how = strict.field({"how": "", **section}, "how", str, what)
+    return About(dataset=dataset, kind=kind, version=version, how=how, previous=previous, scan=scan, inputs=inputs,
                  issued=strict.moment(section.get("issued"), what), expires=strict.moment(section.get("expires"), what),
                  records=Seal.from_dict(section["records"]) if section.get("records") is not None else None, **texts), empty
