@@ -732,3 +732,58 @@ def test_the_whole_way_through_files(desk, data, keys):
     for policy_file in ("p1.toml", "p2.toml"):
         with pytest.raises(NotTrusted):
             desk.verify(data, first.name, policy=place / policy_file, newest=one)
+
+
+def test_a_policy_may_ask_that_a_witnessed_log_holds_the_statement(desk, data, keys):
+    """No proof, a proof of another entry, of another log, or without witnesses: refused. The right one passes, also for the loader."""
+    from bezoar.provenance import entries, guard, inspection, notes
+    from bezoar.provenance.keys import PrivateKey
+    from bezoar.provenance.ledger import Log
+    from bezoar.provenance.notes import Signer
+
+    log_key, other_key, witness_key = (PrivateKey.make("ed25519") for _ in range(3))
+    log, witness = Signer("example.org/l", log_key.public), Signer("w.example/1", witness_key.public, notes.WITNESS)
+    w = World(keys)
+    place = desk.place
+    text = w.policy_text(1, newest_role=False) + f'[log]\nkeys = ["{log.vkey}"]\nwitnesses = ["{witness.vkey}"]\nquorum = 1\n'.encode()
+    (place / "p.toml").write_bytes(text)
+    desk.sign(data)
+    bundle = (place / "v1.sig").read_bytes()
+    digest = statement.parse(guard.signing.read_signature(place / "v1.sig").payload).digest
+
+    def make(name, key, origin="example.org/l", cosigned=True):
+        with Log(place / name, [key], origin) as book:
+            entries.record(book, "note", digest)
+            entries.record(book, "sign", digest, bundle)
+            entries.record(book, "sign", "ab" * 32)
+            head = book.checkpoint()
+            if cosigned:
+                lines = notes.cosign(head, witness.name, witness_key, desk.now)
+                book.add_cosignatures(lines.to_bytes()[len(head.note.text.encode()) + 1:], [witness])
+
+    def proof(name, number, key=None):
+        entry, text_ = inspection.prove(place / name, [key or log], number)
+        path = place / f"{name}-{number}.tlog-proof"
+        path.write_bytes(text_)
+        (place / f"{name}-{number}.tlog-proof.entry").write_bytes(entry)
+        return path
+
+    make("good", log_key)
+    make("alone", log_key, cosigned=False)
+    make("foreign", other_key)
+
+    def verify(given):
+        return guard.verify(data, [place / "v1.sig"], guard.Trust(policy=place / "p.toml", log_proof=given), now=desk.now)
+
+    foreign = Signer("example.org/l", other_key.public)
+    for given, why in ((None, "no-log-proof"), (proof("good", 0), "not-logged"), (proof("good", 2), "not-logged"), (proof("alone", 1), "witnesses"),
+                       (proof("foreign", 1, foreign), "log-signature")):
+        with pytest.raises(NotTrusted) as caught:
+            verify(given)
+        assert caught.value.reason == why
+    assert verify(proof("good", 1)).files == 4
+    opened = guard.open_verified(data, place / "v1.sig", policy=place / "p.toml", log_proof=proof("good", 1), now=desk.now)
+    assert len(opened) == 4
+    for change in ((b"quorum = 1", b"quorum = 2"), (b"quorum = 1", b"quorum = true"), (b'keys = ["example.org/l+', b'keys = ["x+')):
+        with pytest.raises(BezoarError):
+            policy.parse(text.replace(*change))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bezoar.cli.show import complain, say_json
-from bezoar.cli.sign import AsJson, private_key
+from bezoar.cli.sign import AsJson, private_key, verifier_keys
 from bezoar.core.errors import ExitCode, UsageError
 from bezoar.core.escape import line
 
@@ -30,19 +29,6 @@ Key = Annotated[Path, typer.Option(help="Ed25519 private.pem of the log.")]
 LogKey = Annotated[list[str], typer.Option(help="Verifier key of the log, as text or file (repeatable while keys are rotated).")]
 Witnesses = Annotated[list[str] | None, typer.Option("--witness", help="Verifier key of a witness, as text or file (repeatable).")]
 Quorum = Annotated[int, typer.Option(min=0, help="How many witnesses must have cosigned.")]
-
-
-def signers(texts: list[str] | None) -> list[Signer]:
-    """Verifier keys, each a text or a file that holds one."""
-    from bezoar.provenance import strict
-    from bezoar.provenance.notes import Signer as Known
-
-    out = []
-    for text in texts or []:
-        if "+" not in text or os.path.exists(text):
-            text = strict.read_bytes(text, "verifier key", 1 << 16).decode("utf-8", "replace")
-        out.append(Known.from_vkey(text))
-    return out
 
 
 @app.command("new")
@@ -115,7 +101,7 @@ def prove(folder: Folder, number: Annotated[int, typer.Argument(help="Number of 
     from bezoar.provenance import inspection
     from bezoar.provenance.disk import DISK
 
-    entry, proof = inspection.prove(folder, signers(log_key), number)
+    entry, proof = inspection.prove(folder, verifier_keys(log_key), number)
     DISK.write_file(Path(f"{out}.entry"), entry)
     DISK.write_file(out, proof)
     say_json({"proof": str(out),
@@ -130,7 +116,8 @@ def check(proof: Annotated[Path, typer.Argument(help="What `bezoar log prove` wr
     from bezoar.provenance import entries, inspection, strict
 
     data = strict.read_bytes(Path(f"{proof}.entry"), "entry", 1 << 17)
-    number, head = inspection.check_proof(strict.read_bytes(proof, "inclusion proof", 1 << 20), data, signers(log_key), signers(witness),
+    number, head = inspection.check_proof(strict.read_bytes(proof, "inclusion proof", 1 << 20), data, verifier_keys(log_key),
+                                          verifier_keys(witness),
                                           quorum)
     entry = entries.parse(data)
     if as_json:
@@ -150,7 +137,7 @@ def verify(folder: Folder, log_key: LogKey, witness: Witnesses = None, quorum: Q
     from bezoar.provenance import inspection, ledger, notes, replay, strict
     from bezoar.provenance.disk import DISK
 
-    known, others = signers(log_key), signers(witness)
+    known, others = verifier_keys(log_key), verifier_keys(witness)
     kept = [notes.parse_checkpoint(strict.read_bytes(o, "checkpoint", notes.MOST_BYTES)) for o in older or []]
     try:
         for checkpoint in kept[1:]:
@@ -185,7 +172,7 @@ def judge(evidence: Annotated[Path, typer.Argument(help="Evidence of `bezoar log
     """Does this evidence prove that the log showed two histories? Exit 1 when it does."""
     from bezoar.provenance import inspection, strict
 
-    older, newer = inspection.judge(strict.read_bytes(evidence, "evidence", 1 << 20), signers(log_key))
+    older, newer = inspection.judge(strict.read_bytes(evidence, "evidence", 1 << 20), verifier_keys(log_key))
     if as_json:
         say_json({"fork": True, "older": older.size, "newer": newer.size, "origin": older.origin})
     else:
@@ -219,7 +206,7 @@ def request(folder: Folder, log_key: LogKey, out: Annotated[Path, typer.Option(h
     from bezoar.provenance import ledger, witness
     from bezoar.provenance.disk import DISK
 
-    head, reader = ledger.read(folder, signers(log_key))
+    head, reader = ledger.read(folder, verifier_keys(log_key))
     DISK.write_file(out, witness.request(reader, head, since))
     print(f"{out}: {since:,} -> {head.size:,}")  # noqa: T201
     return 0
@@ -240,7 +227,7 @@ def witness_command(
     from bezoar.provenance.witness import Witness
 
     logs: dict[str, list[Signer]] = {}
-    for s in signers(log_key):
+    for s in verifier_keys(log_key):
         logs.setdefault(s.name, []).append(s)
     secret = private_key(key)
     answer = Witness(state, name, secret, logs).add_checkpoint(strict.read_bytes(request_file, "request", 1 << 20), strict.now())
@@ -263,8 +250,44 @@ def cosign(folder: Folder, lines: Annotated[Path, typer.Argument(help="Lines of 
     from bezoar.provenance.ledger import Log
 
     with Log(folder, [private_key(key)]) as log:
-        head = log.add_cosignatures(strict.read_bytes(lines, "cosignature", 1 << 16), signers(witness))
+        head = log.add_cosignatures(strict.read_bytes(lines, "cosignature", 1 << 16), verifier_keys(witness))
     print(f"{head.size:,} entries, {len(head.note.signatures)} signatures")  # noqa: T201
+    return 0
+
+
+@app.command("serve-witness")
+def serve_witness(name: Annotated[str, typer.Option(help="Name of this witness, for ever.")],
+                  key: Annotated[Path, typer.Option(help="Its Ed25519 private.pem.")],
+                  state: Annotated[Path, typer.Option(help="Folder where it remembers heads.")], log_key: LogKey,
+                  address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+                  port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: any.")] = 8099) -> int:
+    """Be a witness over HTTP, for any log that speaks c2sp.org/tlog-witness. Ctrl-C ends it."""
+    from bezoar.provenance.witness import Witness
+    from bezoar.provenance.witness_http import Server
+
+    logs: dict[str, list[Signer]] = {}
+    for s in verifier_keys(log_key):
+        logs.setdefault(s.name, []).append(s)
+    with Server(Witness(state, name, private_key(key), logs), address, port) as server:
+        print(f"http://{address}:{server.server_address[1]}/add-checkpoint", flush=True)  # noqa: T201
+        server.serve_forever()
+    return 0
+
+
+@app.command("submit")
+def submit(folder: Folder, to: Annotated[str, typer.Option(help="Address of the witness, without /add-checkpoint.")], key: Key,
+           witness: Annotated[list[str], typer.Option(help="Verifier key of the witness, as text or file (repeatable).")],
+           as_json: AsJson = False) -> int:
+    """Ask a witness for its cosignature over HTTP, and put it under the checkpoint."""
+    from bezoar.provenance import tiles, witness_http
+    from bezoar.provenance.ledger import Log
+
+    with Log(folder, [private_key(key)]) as log:
+        head = log.checkpoint()
+        lines = witness_http.submit(to, tiles.Reader(folder, head.size), head)
+        head = log.add_cosignatures(lines, verifier_keys(witness))
+    told = {"size": head.size, "signatures": len(head.note.signatures)}
+    say_json(told) if as_json else print(f"{head.size:,} entries, {len(head.note.signatures)} signatures")  # noqa: T201
     return 0
 
 

@@ -18,6 +18,7 @@ from bezoar.core.escape import line
 
 if TYPE_CHECKING:
     from bezoar.provenance.guard import Trust
+    from bezoar.provenance.notes import Signer
     from bezoar.provenance.statement import Scan, Statement
 
 KEYGEN_EPILOG = """Examples:
@@ -47,6 +48,8 @@ PublicKeys = Annotated[list[Path] | None, typer.Option("--public-key", help="Key
 PolicyFile = Annotated[Path | None, typer.Option("--policy", help="bezoar.policy.toml: who may sign what. Its signatures: FILE.sig.")]
 Chain = Annotated[list[Path] | None, typer.Option("--policy-chain", help="Older policies since the one accepted here, oldest first.")]
 NewestFile = Annotated[Path | None, typer.Option("--newest", help="List of newest versions; see `bezoar policy newest`.")]
+LogProof = Annotated[Path | None, typer.Option("--log-proof", help="Proof of `bezoar log prove` that the statement is in the log.")]
+LogKeys = Annotated[list[str] | None, typer.Option("--log-key", help="Verifier key of a log that must hold the statement (text or file).")]
 NoMemory = Annotated[bool, typer.Option("--no-memory", help="Neither use nor keep what was accepted before: old versions pass.")]
 AllowIgnored = Annotated[bool, typer.Option("--allow-ignored", help="Pass although something stands in a path that the signer left out.")]
 Threads = Annotated[int, typer.Option(min=0, max=64, help="Threads for hashing; 0: one per processor.")]
@@ -100,11 +103,27 @@ def default_signature(path: Path) -> Path:
     return Path(str(path).rstrip("/") + ".sig")
 
 
-def ground(public_keys: list[Path] | None, policy: Path | None, chain: list[Path] | None, newest: Path | None, no_memory: bool) -> Trust:
+def ground(public_keys: list[Path] | None, policy: Path | None, chain: list[Path] | None, newest: Path | None, no_memory: bool,
+           log_proof: Path | None = None, log_keys: list[str] | None = None) -> Trust:
     """The options of trust as one value."""
     from bezoar.provenance.guard import Trust
+    from bezoar.provenance.policy import LogRule
 
-    return Trust(tuple(public_keys or ()), policy, tuple(chain or ()), newest, None, not no_memory)
+    rule = LogRule(tuple(verifier_keys(log_keys))) if log_keys else None
+    return Trust(tuple(public_keys or ()), policy, tuple(chain or ()), newest, None, not no_memory, log_proof, rule)
+
+
+def verifier_keys(texts: list[str] | None) -> list[Signer]:
+    """Keys of logs and witnesses, each a text or a file that holds one."""
+    from bezoar.provenance import strict
+    from bezoar.provenance.notes import Signer as Known
+
+    out = []
+    for text in texts or []:
+        if "+" not in text or os.path.exists(text):
+            text = strict.read_bytes(text, "verifier key", 1 << 16).decode("utf-8", "replace")
+        out.append(Known.from_vkey(text))
+    return out
 
 
 def facts(signed: Statement) -> dict[str, Any]:
@@ -214,7 +233,8 @@ def _scan(path: Path, report: Path | None) -> Scan | None:
 def verify(
     path: Annotated[Path, typer.Argument(help="Dataset or model that was signed.")],
     signature: Signatures = None, public_key: PublicKeys = None, policy: PolicyFile = None, policy_chain: Chain = None,
-    newest: NewestFile = None, no_memory: NoMemory = False, allow_ignored: AllowIgnored = False, threads: Threads = 0,
+    newest: NewestFile = None, log_proof: LogProof = None, log_key: LogKeys = None, no_memory: NoMemory = False,
+    allow_ignored: AllowIgnored = False, threads: Threads = 0,
     as_json: AsJson = False,
 ) -> int:
     """Is this exactly what was signed, and may it be trusted now? Exit 1 with the reason when not.
@@ -223,7 +243,8 @@ def verify(
     """
     from bezoar.provenance import guard
 
-    done = guard.verify(path, signature or [default_signature(path)], ground(public_key, policy, policy_chain, newest, no_memory),
+    done = guard.verify(path, signature or [default_signature(path)],
+                        ground(public_key, policy, policy_chain, newest, no_memory, log_proof, log_key),
                         threads=threads, allow_ignored=allow_ignored)
     if as_json:
         say_json({"verified": True, "bytes": done.bytes, **facts(done.statement)})
@@ -237,7 +258,7 @@ def verify(
 def gate(
     path: Annotated[Path, typer.Argument(help="Dataset or model that is about to be used.")],
     signature: Signatures = None, public_key: PublicKeys = None, policy: PolicyFile = None, policy_chain: Chain = None,
-    newest: NewestFile = None,
+    newest: NewestFile = None, log_proof: LogProof = None, log_key: LogKeys = None,
     report: Annotated[Path | None, typer.Option(help="report.json of its scan: must be the one that was signed.")] = None,
     fail_on: Annotated[str, typer.Option(help="With --report: refuse from this verdict on: suspicious, poisoned or never.")] = "suspicious",
     run: Annotated[str, typer.Option(help="Command to run when the gate opens; its exit code is passed on.")] = "",
@@ -251,7 +272,8 @@ def gate(
     from bezoar.provenance import guard, strict
     from bezoar.provenance.refusals import NotTrusted
 
-    done = guard.verify(path, signature or [default_signature(path)], ground(public_key, policy, policy_chain, newest, no_memory),
+    done = guard.verify(path, signature or [default_signature(path)],
+                        ground(public_key, policy, policy_chain, newest, no_memory, log_proof, log_key),
                         threads=threads)
     passed = [f"signature, age and content: {done.statement.title}"]
     if report is not None:

@@ -18,10 +18,11 @@ from typing import Any, BinaryIO
 
 from bezoar.core.errors import UsageError
 from bezoar.core.escape import line
-from bezoar.provenance import envelope, files, memory, signing, strict, trust
+from bezoar.provenance import entries, envelope, files, inspection, memory, signing, strict, trust
 from bezoar.provenance import policy as policies
 from bezoar.provenance.envelope import Envelope
 from bezoar.provenance.keys import load_public
+from bezoar.provenance.policy import LogRule
 from bezoar.provenance.refusals import NotTrusted
 from bezoar.provenance.statement import Statement
 
@@ -43,14 +44,25 @@ class Trust:
     newest: str | Path | None = None
     state: str | Path | None = None
     remember: bool = True
+    log_proof: str | Path | None = None
+    """Proof that a log holds the statement (FILE, with the entry in FILE.entry); needed where the policy has [log] or `log` is given."""
+    log: LogRule | None = None
 
     def decide(self, signatures: Sequence[Envelope], held: memory.Memory, now: datetime, any_version: bool = False) -> Statement:
         """The trusted statement; changes `held`. `any_version`: also one that is not the newest (rollback). Raises NotTrusted."""
         if (self.policy is None) == (not self.public_keys):
             raise UsageError("give either public keys or a policy", advice="--public-key public.pem, or --policy bezoar.policy.toml")
+        signed, log = self._decide(signatures, held, now, any_version)
+        if log is not None:
+            _logged(signed, log, self.log_proof)
+        return signed
+
+    def _decide(self, signatures: Sequence[Envelope], held: memory.Memory, now: datetime, any_version: bool) -> tuple[Statement,
+                                                                                                                      LogRule | None]:
         if self.policy is None:
             keys = [load_public(k) for k in self.public_keys]
-            return trust.accept_bare(held.domain("key:" + "+".join(sorted({k.id for k in keys}))), keys, signatures, now, any_version)
+            return trust.accept_bare(held.domain("key:" + "+".join(sorted({k.id for k in keys}))), keys, signatures, now,
+                                     any_version), self.log
         policy = None
         domain = None
         for path in (*self.chain, self.policy):
@@ -68,7 +80,20 @@ class Trust:
         newest = None
         if self.newest is not None:
             newest = trust.accept_newest(domain, policy, envelope.parse(strict.read_bytes(self.newest, "list of newest versions")), now)
-        return trust.accept(domain, policy, signatures, now, newest, any_version)
+        return trust.accept(domain, policy, signatures, now, newest, any_version), policy.log or self.log
+
+
+def _logged(signed: Statement, rule: LogRule, proof: str | Path | None) -> None:
+    """Raises NotTrusted unless `proof` shows that the log holds a `sign` entry about exactly this statement."""
+    if proof is None:
+        raise NotTrusted("no-log-proof", f"{signed.title} must be in the log, and no proof was given",
+                         advice="bezoar log prove, then --log-proof FILE")
+    entry = strict.read_bytes(f"{proof}.entry", "log entry", 1 << 17)
+    inspection.check_proof(strict.read_bytes(proof, "inclusion proof", 1 << 20), entry, rule.keys, rule.witnesses, rule.quorum)
+    said = entries.parse(entry)
+    if said.kind != "sign" or said.subject != signed.digest:
+        raise NotTrusted("not-logged", f"the logged entry is not about {signed.title}",
+                         advice="log it with --kind sign, and prove that entry")
 
 
 @dataclass(frozen=True)
@@ -182,7 +207,8 @@ class VerifiedData:
 
 def open_verified(path: str | Path, signature: str | Path | Sequence[str | Path], *, public_key: str | Path | Sequence[str | Path] = (),
                   policy: str | Path | None = None, newest: str | Path | None = None, chain: Sequence[str | Path] = (),
-                  state: str | Path | None = None, remember: bool = True, decode: Callable[[str, bytes], Any] | None = None,
+                  state: str | Path | None = None, remember: bool = True, log_proof: str | Path | None = None,
+                  decode: Callable[[str, bytes], Any] | None = None,
                   now: datetime | None = None) -> VerifiedData:
     """Open a signed dataset or model. Signature, policy, age, names and sizes of the folder are checked now, content at each read.
 
@@ -190,7 +216,7 @@ def open_verified(path: str | Path, signature: str | Path | Sequence[str | Path]
     """
     signatures = [signature] if isinstance(signature, (str, Path)) else list(signature)
     public_keys = (public_key,) if isinstance(public_key, (str, Path)) else tuple(public_key)
-    ground = Trust(public_keys, policy, tuple(chain), newest, state, remember)
+    ground = Trust(public_keys, policy, tuple(chain), newest, state, remember, log_proof)
 
     def names(signed: Statement) -> None:
         ours = {i for s in signatures if (i := signing.inside(path, s))}

@@ -23,6 +23,11 @@
     sources = ["vendor-a"]    # empty: any
     records = true            # a record seal is required
 
+    [log]                     # optional: only what this log holds, cosigned by a quorum of witnesses
+    keys = ["example.org/audit+0a1b2c3d+AbCd..."]
+    witnesses = []
+    quorum = 0
+
     [revoked]
     keys = []                 # key ids
     statements = []           # SHA-256 of statements
@@ -41,12 +46,13 @@ from typing import Any
 from bezoar.core.errors import UnreadableInput
 from bezoar.core.escape import line
 from bezoar.provenance.keys import PublicKey
+from bezoar.provenance.notes import Signer
 from bezoar.provenance.statement import KINDS, LAST_VERSION, VERDICTS
 
 SCHEMA = "bezoar.policy/1"
 TYPE = "application/vnd.bezoar.policy+toml"
 ROLES = ("policy", "newest", "approve")
-_TOP = {"schema", "name", "version", "expires", "keys", "roles", "rules", "revoked"}
+_TOP = {"schema", "name", "version", "expires", "keys", "roles", "rules", "log", "revoked"}
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,15 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class LogRule:
+    """Which log must hold a statement, and how many of which witnesses must have seen it."""
+
+    keys: tuple[Signer, ...]
+    witnesses: tuple[Signer, ...] = ()
+    quorum: int = 0
+
+
+@dataclass(frozen=True)
 class Policy:
     """A parsed policy; not yet trusted."""
 
@@ -87,6 +102,7 @@ class Policy:
     rules: tuple[Rule, ...]
     revoked_keys: frozenset[str]
     revoked_statements: frozenset[str]
+    log: LogRule | None = None
 
     @property
     def digest(self) -> str:
@@ -184,12 +200,19 @@ def _parse(text: bytes) -> Policy:
         rules.append(Rule(_texts(table.get("datasets"), f"{where}.datasets"), kinds, _role(table, "signers", keys, where), float(age),
                           verdict, _texts(table.get("sources", []), f"{where}.sources"), table.get("records", False)))
     revoked = _known(body.get("revoked", {}), {"keys", "statements"}, "revoked")
+    log = None
+    if "log" in body:
+        table = _known(body["log"], {"keys", "witnesses", "quorum"}, "log")
+        log = LogRule(tuple(map(Signer.from_vkey, _texts(table.get("keys"), "log.keys"))),
+                      tuple(map(Signer.from_vkey, _texts(table.get("witnesses", []), "log.witnesses"))), table.get("quorum", 0))
+        _need(bool(log.keys) and type(log.quorum) is int and 0 <= log.quorum <= len(log.witnesses),
+              "log asks for more witnesses than it names")
     assert isinstance(name, str)
     assert isinstance(version, int)
     assert isinstance(expires, datetime)
     return Policy(text, name, version, expires.astimezone(UTC), keys, persons, roles, tuple(rules),
                   frozenset(_texts(revoked.get("keys", []), "revoked.keys")),
-                  frozenset(_texts(revoked.get("statements", []), "revoked.statements")))
+                  frozenset(_texts(revoked.get("statements", []), "revoked.statements")), log)
 
 
 def template(name: str, keys: Mapping[str, PublicKey], expires: datetime, datasets: tuple[str, ...] = ("*",), threshold: int = 1) -> str:
