@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 COMMANDS = ("scan", "show", "accept", "clean", "restore", "list", "explain", "demo", "redteam", "attack",
             "keygen", "sign", "verify", "gate", "snapshot", "versions", "diff", "checkout", "rollback", "pin", "recheck",
-            "trace", "export")
+            "trace", "export", "pointers")
 GROUPS = ("policy", "record", "log", "sources", "incident")
 _CODES = {ExitCode.NOTHING: "nothing at or above the gate", ExitCode.FINDINGS: "findings at or above the gate (`--fail-on`)",
           ExitCode.WRONG_USE: "wrong use or unreadable input",

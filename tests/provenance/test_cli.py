@@ -40,7 +40,7 @@ def bezoar(desk_folder, capfd, monkeypatch):
 
 
 STORY = [sign.KEYGEN_EPILOG, sign.SIGN_EPILOG, sign.VERIFY_EPILOG, sign.GATE_EPILOG, policy.POLICY_EPILOG, policy.RECORD_EPILOG,
-         versions.SNAPSHOT_EPILOG, versions.VERSIONS_EPILOG, versions.DIFF_EPILOG, versions.CHECKOUT_EPILOG, versions.ROLLBACK_EPILOG,
+         versions.SNAPSHOT_EPILOG, versions.VERSIONS_EPILOG, versions.DIFF_EPILOG, versions.CHECKOUT_EPILOG, versions.ROLLBACK_EPILOG, versions.POINTERS_EPILOG,
          trace.TRACE_EPILOG, trace.EXPORT_EPILOG, trace.SOURCES_EPILOG]
 
 

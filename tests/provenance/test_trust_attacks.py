@@ -695,6 +695,20 @@ def test_the_template_is_a_policy(keys):
     assert parsed.rules[0].signers.threshold == 2 and set(parsed.roles) == set(policy.ROLES)
 
 
+def test_a_policy_file_cannot_be_exchanged_for_one_of_another_name(desk, data, keys):
+    """The first policy of a name is believed, so a path that held one name must not turn up with another."""
+    w = World(keys)
+    own, mallory = desk.place / "p.toml", w.policy_text(1, newest_role=False, name="q", signers=("mallory",), listed=("alice", "bob", "mallory"))
+    own.write_bytes(w.policy_text(1, newest_role=False))
+    desk.sign(data)
+    desk.verify(data, policy=own)
+    desk.sign(data, "m.sig", key="mallory", version=9)
+    own.write_bytes(mallory)
+    with pytest.raises(NotTrusted) as caught:
+        desk.verify(data, "m.sig", policy=own)
+    assert caught.value.reason == "policy-name"
+
+
 def test_memory_round_trips(keys):
     w = World(keys)
     s, heads = both(w)

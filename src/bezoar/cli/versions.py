@@ -41,6 +41,12 @@ ROLLBACK_EPILOG = """Examples:
 
   bezoar rollback main --to main --store store --public-key keys/ci/public.pem --json"""
 
+POINTERS_EPILOG = """Examples:
+
+  bezoar pointers .
+
+  bezoar pointers . --json"""
+
 Place = Annotated[Path, typer.Option("--store", help="Folder of the versions.")]
 
 
@@ -165,6 +171,23 @@ def rollback(
     return 0
 
 
+def pointers(path: Annotated[Path, typer.Argument(help="A folder, or one pointer file.")], as_json: AsJson = False) -> int:
+    """Pointers of DVC, git-LFS, lakeFS and MLflow, held against the data where a digest is known. Exit 1 on a mismatch, 3 on gaps."""
+    from bezoar.provenance.pointers import find
+
+    found = list(find(path))
+    if as_json:
+        say_json([p.__dict__ for p in found])
+    else:
+        for p in found:
+            print(f"{line(p.path, 120)}: {p.tool} {line(p.target, 120)} {p.algorithm} {line(p.digest, 70)}: {p.state}"  # noqa: T201
+                  + (" (MD5 finds accidents, not attackers)" if p.weak and p.state == "match" else ""))
+        if not found:
+            print("no pointers")  # noqa: T201
+    states = {p.state for p in found}
+    return 1 if "mismatch" in states else 3 if states & {"missing", "not fetched"} else 0
+
+
 def register(app: typer.Typer) -> None:
     """Put the commands on the app."""
     app.command(epilog=SNAPSHOT_EPILOG)(snapshot)
@@ -172,3 +195,4 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=DIFF_EPILOG)(diff)
     app.command(epilog=CHECKOUT_EPILOG)(checkout)
     app.command(epilog=ROLLBACK_EPILOG)(rollback)
+    app.command(epilog=POINTERS_EPILOG)(pointers)

@@ -68,7 +68,12 @@ class Trust:
         for path in (*self.chain, self.policy):
             text = strict.read_bytes(path, "policy", 16 << 20)
             if domain is None:
-                domain = held.domain("policy:" + policies.parse(text).name)
+                name = policies.parse(text).name
+                was = held.places.setdefault(os.path.realpath(self.policy), name)
+                if was != name:
+                    raise NotTrusted("policy-name", f"{self.policy} held policy {line(was)!r} before, and now {line(name)!r}",
+                                     advice="was the file exchanged? give another path for another policy")
+                domain = held.domain("policy:" + name)
             beside = Path(f"{path}.sig")
             signed = [envelope.parse(strict.read_bytes(beside, "policy signature", 16 << 20))] if beside.exists() else []
             if path is not self.policy and domain.policy and policies.parse(text).digest in domain.policies:

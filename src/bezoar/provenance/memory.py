@@ -48,14 +48,17 @@ class Domain:
 class Memory:
     """All domains. `to_json` and `from_json` round-trip."""
 
-    def __init__(self, domains: dict[str, Domain] | None = None) -> None:
+    def __init__(self, domains: dict[str, Domain] | None = None, places: dict[str, str] | None = None) -> None:
         self.domains = domains or {}
+        self.places = places or {}
+        """Which policy (by name) stood at which path, so that a file cannot be exchanged for a policy of another name."""
 
     def domain(self, name: str) -> Domain:
         return self.domains.setdefault(name, Domain())
 
     def to_json(self) -> bytes:
-        return json.dumps({"schema": SCHEMA, "domains": {k: asdict(v) for k, v in sorted(self.domains.items())}}, indent=1).encode() + b"\n"
+        return json.dumps({"schema": SCHEMA, "places": dict(sorted(self.places.items())),
+                           "domains": {k: asdict(v) for k, v in sorted(self.domains.items())}}, indent=1).encode() + b"\n"
 
     @classmethod
     def from_json(cls, data: bytes) -> Memory:
@@ -69,7 +72,7 @@ class Memory:
                 heads = {k: Head(int(h["version"]), str(h["digest"]), list(h["signers"])) for k, h in value["heads"].items()}
                 domains[name] = Domain(str(value["policy"]), list(value["policies"]), list(value["newest"]), heads,
                                        list(value["revoked_keys"]), list(value["revoked_statements"]))
-            return cls(domains)
+            return cls(domains, {str(k): str(v) for k, v in body["places"].items()})
         except (KeyError, TypeError, ValueError, AttributeError):
             raise UnreadableInput("the trust memory is damaged",
                                   advice="restore it from a backup; without it old versions could come back") from None
