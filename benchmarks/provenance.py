@@ -112,15 +112,17 @@ def bench_records(place: Path, size: dict[str, Any]) -> Iterator[dict[str, Any]]
         tree.seal()
         key.sign(b"x" * 1000)
 
-    started = time.perf_counter()
+    started = time.process_time()
     tree = records.RecordTree(salt, ((f"record-{i}", b"content of record %d, of some length" % i) for i in range(n)))
     signature(tree)
-    first = time.perf_counter() - started
-    changes = {f"record-{i}": b"changed %d" % i for i in range(0, n, 100)}
-    started = time.perf_counter()
-    tree.update(changes)
-    signature(tree)
-    again = time.perf_counter() - started
+    first = time.process_time() - started
+    again = float("inf")
+    for turn in range(3):
+        changes = {f"record-{i}": b"changed %d %d" % (turn, i) for i in range(turn, n, 100)}
+        started = time.process_time()
+        tree.update(changes)
+        signature(tree)
+        again = min(again, time.process_time() - started)
     yield row(f"re-signing {n:,} records of which 1% changed, share of the first signing", again / first, "ratio", 0.05, False, first=first,
               again=again)
     seal = tree.seal()

@@ -270,3 +270,76 @@ def test_no_payload_can_be_guessed_from_the_log(story):
 def test_entries_round_trip():
     e = Entry("note", "s", "b", NOW, "ab" * 32)
     assert entries.parse(e.to_bytes()) == e
+
+
+class Fast:
+    """A reader and a payload store in memory, so that thousands of histories can be replayed."""
+
+    def __init__(self):
+        self.rows, self.payloads = [], {}
+
+    @property
+    def size(self):
+        return len(self.rows)
+
+    def bundle(self, index):
+        return self.rows[index * 256:index * 256 + 256]
+
+    def add(self, kind, subject, payload):
+        from hashlib import sha256
+
+        name = sha256(payload + bytes([len(self.rows) % 251])).hexdigest() if payload else ""
+        self.payloads[name] = payload
+        self.rows.append(Entry(kind, subject, "x", NOW, name).to_bytes())
+
+
+def test_ten_thousand_random_steps_never_promote_without_two_others(monkeypatch, tmp_path):
+    """A second, naive reading of the rule over random histories: nobody reaches `promoted` but by two persons other than the signer."""
+    import random
+
+    rng = random.Random(12)
+    texts = [policy_text(1), policy_text(2), policy_text(3)]
+    digests = [policy.parse(t).digest for t in texts]
+    held = [policy.parse(t) for t in texts]
+    assert [h.version for h in held] == [1, 2, 3]
+    payloads = {}
+    for v in range(1, 4):
+        about = About(dataset=f"d{v}", version=1, issued=NOW, expires=NOW + timedelta(days=9))
+        body = statement.build("s", {"a": bytes([v]) * 32}, about)
+        payloads[statement.parse(body).digest] = Envelope(body, IN_TOTO).signed_by(PEOPLE["alice"]).bundle()
+    subjects = list(payloads)
+    approvals = {(s, p, who): entries.approval(s, digests[p], key) for s in subjects for p in range(3) for who, key in PEOPLE.items()}
+    changes = []
+    for k in (1, 2):
+        e = Envelope(texts[k], policy.TYPE).signed_by(PEOPLE["alice"]).signed_by(PEOPLE["bob"])
+        changes.append(entries.policy_payload(texts[k], e))
+    steps = promoted = 0
+    for _story in range(420):
+        log = Fast()
+        log.add("policy", digests[0], entries.policy_payload(texts[0]))
+        now, signed, given, expected = 0, set(), set(), []
+        for _ in range(24):
+            steps += 1
+            act = rng.choice(["sign", "approve", "approve", "approve", "promote", "policy"] if rng.random() < 0.3 else ["sign", "approve", "approve", "promote"])
+            s = rng.choice(subjects)
+            if act == "sign":
+                log.add("sign", s, payloads[s])
+                signed.add(s)
+            elif act == "approve":
+                p, who, claimed = rng.choice([now, now, 0]), rng.choice(list(PEOPLE)), rng.choice([s, s, s, rng.choice(subjects)])
+                log.add("approve", claimed, approvals[s, p, who])
+                if p == now and who != "dan" and claimed == s:
+                    given.add((s, now, who))
+            elif act == "policy" and now < 2:
+                log.add("policy", digests[now + 1], changes[now])
+                now += 1
+            elif act == "promote":
+                log.add("promote", s, b"")
+                others = {w for (t, p, w) in given if t == s and p == now} - {"alice"}
+                if s in signed and len(others) >= 2:
+                    expected.append(s)
+        monkeypatch.setattr(entries, "payload_of", lambda folder, entry, log=log: log.payloads.get(entry.payload))
+        done = replay.replay(tmp_path, log)
+        assert done.promoted == expected
+        promoted += len(expected)
+    assert steps >= 10_000 and promoted > 50

@@ -314,6 +314,14 @@ def test_the_loader_feeds_arrays_frames_and_torch(desk, tmp_path):
     assert list(frame.columns) == ["text", "label"]
 
 
+def test_the_loader_is_a_torch_dataset(desk, data):
+    torch = pytest.importorskip("torch")
+    desk.sign(data)
+    opened = guard.open_verified(data, desk.place / "v1.sig", public_key=desk.public("alice"), now=desk.now, decode=lambda name, raw: len(raw))
+    loader = torch.utils.data.DataLoader(opened, batch_size=2)
+    assert [b.tolist() for b in loader] == [[5000, 3], [3, 5]]
+
+
 def test_twenty_swaps_between_check_and_use(desk, data):
     """A thread swaps a file for poison and back all the time; the loader never hands out poison."""
     import threading

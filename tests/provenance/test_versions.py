@@ -165,6 +165,34 @@ def test_rollback_needs_a_signature_that_still_holds(store, data, desk, tmp_path
     assert store.ref("main").version == first.id
 
 
+def test_a_copy_elsewhere_and_back(store, data, tmp_path):
+    """Only what is missing travels; what a hostile place gives back is refused."""
+    from bezoar.provenance import remote
+
+    pytest.importorskip("fsspec")
+    first = store.snapshot(data)
+    store.switch("main", first.id)
+    place = (tmp_path / "bucket").as_uri()
+    sent = remote.push(store, place)
+    assert sent == 4 + 1 + 1 and remote.push(store, place) == 1  # the second time only the name
+    (data / "stop/9.txt").write_text("nine")
+    store.switch("main", store.snapshot(data).id)
+    assert remote.push(store, place) == 3
+    other = Store(tmp_path / "other")
+    assert remote.pull(other, place) == 8 and remote.pull(other, place) == 0
+    assert other.check()["versions"] == 2 and other.ref("main") == store.ref("main")
+    piece = sorted((tmp_path / "bucket/chunks").rglob("*/*"))[0]
+    good = piece.read_bytes()
+    for lie in (good + b"x", b"", bytes(2 << 20)):
+        piece.write_bytes(lie)
+        with pytest.raises(NotTrusted):
+            remote.pull(Store(tmp_path / "third"), place)
+    assert not (tmp_path / "third/refs").exists()
+    for bad in ("nosuch://x", "s4://y"):
+        with pytest.raises(BezoarError):
+            remote.push(store, bad)
+
+
 def test_a_thousand_readers_see_the_old_or_the_new(store, data):
     first = store.snapshot(data).id
     (data / "stop/9.txt").write_text("nine")

@@ -73,11 +73,17 @@ def snapshot(
 
 
 def versions(store: Place, check: Annotated[bool, typer.Option("--check", help="Read and hash everything again.")] = False,
+             push: Annotated[str, typer.Option(help="Copy what is new to this place: s3://..., gs://..., a folder.")] = "",
+             pull: Annotated[str, typer.Option(help="Copy what is new from there, each piece checked.")] = "",
              as_json: AsJson = False) -> int:
     """What is stored, what each name points to, and what it pointed to before."""
+    from bezoar.provenance import remote
     from bezoar.provenance.versions import Store
 
     place = Store(store)
+    for call, url in ((remote.push, push), (remote.pull, pull)):
+        if url:
+            call(place, url)
     refs = place.refs()
     checked = place.check() if check else None
     if as_json:

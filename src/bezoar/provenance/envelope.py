@@ -83,7 +83,7 @@ def parse(data: bytes, what: str = "signature") -> Envelope:
         material = strict.field(body, "verificationMaterial", dict, what)
         if "publicKey" not in material:
             raise UnreadableInput(f"the {what} was made with a certificate, not with a key",
-                                  advice="verify it with --identity and --issuer")
+                                  advice="model_signing verify sigstore reads it")
         hint = str(strict.field(material, "publicKey", dict, what).get("hint") or "")
         body = strict.field(body, "dsseEnvelope", dict, what)
     kind = strict.field(body, "payloadType", str, what)

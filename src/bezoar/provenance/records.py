@@ -105,24 +105,27 @@ class RecordTree:
 
     def update(self, changes: Mapping[str, bytes | None]) -> None:
         """Put, change or (None) remove records."""
-        touched: dict[int, dict[bytes, bytes]] = {}
+        id_start, content_start = b"bezoar.record.id\0" + self.salt, b"bezoar.record.content\0" + self.salt
+        touched: dict[int, bytes] = {}
+        drop = 32 - self.bits
         for identity, content in changes.items():
-            key = id_hash(self.salt, identity)
-            place = self._place(key)
-            if place not in touched:
-                held = self._buckets[place]
-                touched[place] = {held[i:i + 32]: held[i + 32:i + 64] for i in range(0, len(held), 64)}
-            if content is None:
-                touched[place].pop(key, None)
+            key = sha256(id_start + identity.encode("utf-8", "surrogatepass")).digest()
+            place = int.from_bytes(key[:4], "big") >> drop
+            held = touched[place] if place in touched else self._buckets[place]
+            at = held.find(key)
+            while at & 63 and at >= 0:  # a hash that ends in the middle of another's content
+                at = held.find(key, at + 1)
+            if at < 0:
+                at = next((i for i in range(0, len(held), 64) if held[i:i + 32] > key), len(held))
+                rest = held[at:]
             else:
-                touched[place][key] = content_hash(self.salt, content)
-        leaves = {}
-        for place, entries in touched.items():
-            fresh = b"".join(k + entries[k] for k in sorted(entries))
-            self.count += (len(fresh) - len(self._buckets[place])) >> 6
-            self._buckets[place] = fresh
-            leaves[place] = merkle.leaf_hash(fresh)
-        self._tree.update(leaves)
+                rest = held[at + 64:]
+            fresh = b"" if content is None else key + sha256(content_start + content).digest()
+            touched[place] = held[:at] + fresh + rest
+        for place, held in touched.items():
+            self.count += (len(held) - len(self._buckets[place])) >> 6
+            self._buckets[place] = held
+        self._tree.update({place: merkle.leaf_hash(held) for place, held in touched.items()})
 
     def seal(self) -> Seal:
         """The value that is signed."""
