@@ -108,6 +108,18 @@ def test_every_sort_of_flipped_byte_is_found(log):
     assert flips > 1500
 
 
+@pytest.mark.parametrize("number", [0, 1, 17, 255, 256, 299])
+def test_the_first_bad_entry_is_named(log, number):
+    """Also where the flipped byte is a length, so that the rest of the bundle cannot be read."""
+    path = log / tiles.place("entries", number >> 8, 256 if number < 256 else 44)
+    good = path.read_bytes()
+    at = sum(len(entry(i)) + 2 for i in range(number & ~255, number))
+    for offset, flip in ((2, 1), (1, 2), (0, 0x40), (1, 1)):
+        path.write_bytes(good[:at + offset] + bytes([good[at + offset] ^ flip]) + good[at + offset + 1:])
+        with pytest.raises(NotTrusted, match=rf"entry {number} is the first that is wrong"):
+            inspection.inspect(log, LOG)
+
+
 def rewrite(log, change):
     """An attacker without the key edits entries and makes all tiles fit again."""
     head, reader = ledger.read(log, LOG)

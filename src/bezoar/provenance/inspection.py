@@ -42,7 +42,7 @@ def inspect(folder: str | Path, log: Sequence[Signer], witnesses: Sequence[Signe
         try:
             entries = reader.bundle(index)
         except UnreadableInput as error:
-            raise NotTrusted("entry", f"entries from {index * tiles.WIDTH:,} on cannot be read: {error.message}",
+            raise NotTrusted("entry", f"entry {_first_bad(reader, index):,} is the first that is wrong: {error.message}",
                              advice=error.advice) from None
         leaves = [merkle.leaf_hash(e) for e in entries]
         tree.extend(leaves)
@@ -87,6 +87,17 @@ def inspect(folder: str | Path, log: Sequence[Signer], witnesses: Sequence[Signe
                     raise NotTrusted("entry", f"entry {i:,} differs between journal and tiles", advice="restore the log from a copy")
                 waiting = max(waiting, i + 1 - head.size)
     return Inspected(head, waiting, sum(s.kind == notes.WITNESS for s, _ in head.note.by([*log, *witnesses])))
+
+
+def _first_bad(reader: tiles.Reader, index: int) -> int:
+    """The first entry of a damaged bundle that is not what its hash says."""
+    entries = reader.readable(index)
+    try:
+        stored = reader.tile(0, index)
+    except UnreadableInput:
+        return index * tiles.WIDTH
+    wrong = (k for k, e in enumerate(entries) if merkle.leaf_hash(e) != stored[k * 32:k * 32 + 32])
+    return index * tiles.WIDTH + next(wrong, len(entries))
 
 
 class Forked(NotTrusted):

@@ -52,16 +52,22 @@ def pack(entries: list[bytes]) -> bytes:
     return b"".join(out)
 
 
-def unpack(data: bytes, width: int, what: str) -> list[bytes]:
-    """Raises UnreadableInput unless it holds exactly `width` entries."""
+def whole_entries(data: bytes, most: int) -> tuple[list[bytes], int]:
+    """Entries up to the first that is cut off, and where they end."""
     out: list[bytes] = []
     at = 0
-    while at + 2 <= len(data) and len(out) <= width:
+    while at + 2 <= len(data) and len(out) <= most:
         stop = at + 2 + (data[at] << 8 | data[at + 1])
         if stop > len(data):
             break
         out.append(data[at + 2:stop])
         at = stop
+    return out, at
+
+
+def unpack(data: bytes, width: int, what: str) -> list[bytes]:
+    """Raises UnreadableInput unless it holds exactly `width` entries."""
+    out, at = whole_entries(data, width)
     if at != len(data) or len(out) != width:
         raise UnreadableInput(f"{what} is cut off or damaged", advice="restore it from a copy of the log")
     return out
@@ -126,6 +132,14 @@ class Reader:
                 except UnreadableInput:
                     continue
             raise
+
+    def readable(self, index: int) -> list[bytes]:
+        """What can be read of a damaged bundle, from its start; nothing where there is no file."""
+        width = min(WIDTH, self.size - index * WIDTH)
+        try:
+            return whole_entries(self._bytes("entries", index, width), width)[0][:width]
+        except UnreadableInput:
+            return []
 
     def entry(self, index: int) -> bytes:
         """One entry; UsageError outside the log."""
