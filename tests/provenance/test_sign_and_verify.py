@@ -241,6 +241,30 @@ def test_keys_and_swapped_signatures(desk, data, tmp_path):
     assert reason(desk.sign, data, "v2.sig", key="bob", previous="v1.sig") == "signature"
 
 
+def test_the_name_that_was_asked_for(desk, data):
+    desk.sign(data, dataset="other")
+    for name, good in (("other", True), ("signs", False)):
+        ground = guard.Trust((desk.public("alice"),), dataset=name)
+        if good:
+            guard.verify(data, [desk.place / "v1.sig"], ground, now=desk.now)
+        else:
+            assert reason(guard.verify, data, [desk.place / "v1.sig"], ground, now=desk.now) == "wrong-dataset"
+            assert reason(guard.open_verified, data, desk.place / "v1.sig", public_key=desk.public("alice"), dataset=name, now=desk.now) == "wrong-dataset"
+
+
+def test_a_signature_without_version_cannot_replace_one_with(desk, data):
+    """What the same key signed long ago with another tool carries no version; it must not bring old data back."""
+    desk.sign(data)
+    listing = files.walk(data)
+    body = json.loads(statement.build("signs", dict(zip(listing.names, files.digests(listing), strict=True)),
+                                      About("signs", version=1, issued=desk.now, expires=desk.now + timedelta(days=1))))
+    del body["predicate"]["bezoar"]
+    (desk.place / "bare.sig").write_bytes(Envelope(json.dumps(body).encode(), IN_TOTO).signed_by(desk.keys["alice"]).bundle())
+    desk.verify(data, "bare.sig")  # nothing with a version was seen yet
+    desk.verify(data)
+    assert reason(desk.verify, data, "bare.sig") == "no-version"
+
+
 def test_a_refused_verification_remembers_nothing(desk, data, tmp_path):
     desk.sign(data)
     desk.sign(data, "v2.sig", previous="v1.sig")

@@ -50,6 +50,7 @@ Chain = Annotated[list[Path] | None, typer.Option("--policy-chain", help="Older 
 NewestFile = Annotated[Path | None, typer.Option("--newest", help="List of newest versions; see `bezoar policy newest`.")]
 LogProof = Annotated[Path | None, typer.Option("--log-proof", help="Proof of `bezoar log prove` that the statement is in the log.")]
 LogKeys = Annotated[list[str] | None, typer.Option("--log-key", help="Verifier key of a log that must hold the statement (text or file).")]
+Name = Annotated[str, typer.Option("--dataset", help="Name that the statement must carry; any when left out.")]
 NoMemory = Annotated[bool, typer.Option("--no-memory", help="Neither use nor keep what was accepted before: old versions pass.")]
 AllowIgnored = Annotated[bool, typer.Option("--allow-ignored", help="Pass although something stands in a path that the signer left out.")]
 Threads = Annotated[int, typer.Option(min=0, max=64, help="Threads for hashing; 0: one per processor.")]
@@ -104,13 +105,13 @@ def default_signature(path: Path) -> Path:
 
 
 def ground(public_keys: list[Path] | None, policy: Path | None, chain: list[Path] | None, newest: Path | None, no_memory: bool,
-           log_proof: Path | None = None, log_keys: list[str] | None = None) -> Trust:
+           log_proof: Path | None = None, log_keys: list[str] | None = None, dataset: str = "") -> Trust:
     """The options of trust as one value."""
     from bezoar.provenance.guard import Trust
     from bezoar.provenance.policy import LogRule
 
     rule = LogRule(tuple(verifier_keys(log_keys))) if log_keys else None
-    return Trust(tuple(public_keys or ()), policy, tuple(chain or ()), newest, None, not no_memory, log_proof, rule)
+    return Trust(tuple(public_keys or ()), policy, tuple(chain or ()), newest, None, not no_memory, log_proof, rule, dataset)
 
 
 def verifier_keys(texts: list[str] | None) -> list[Signer]:
@@ -233,7 +234,7 @@ def _scan(path: Path, report: Path | None) -> Scan | None:
 def verify(
     path: Annotated[Path, typer.Argument(help="Dataset or model that was signed.")],
     signature: Signatures = None, public_key: PublicKeys = None, policy: PolicyFile = None, policy_chain: Chain = None,
-    newest: NewestFile = None, log_proof: LogProof = None, log_key: LogKeys = None, no_memory: NoMemory = False,
+    newest: NewestFile = None, log_proof: LogProof = None, log_key: LogKeys = None, dataset: Name = "", no_memory: NoMemory = False,
     allow_ignored: AllowIgnored = False, threads: Threads = 0,
     as_json: AsJson = False,
 ) -> int:
@@ -244,7 +245,7 @@ def verify(
     from bezoar.provenance import guard
 
     done = guard.verify(path, signature or [default_signature(path)],
-                        ground(public_key, policy, policy_chain, newest, no_memory, log_proof, log_key),
+                        ground(public_key, policy, policy_chain, newest, no_memory, log_proof, log_key, dataset),
                         threads=threads, allow_ignored=allow_ignored)
     if as_json:
         say_json({"verified": True, "bytes": done.bytes, **facts(done.statement)})
@@ -258,7 +259,7 @@ def verify(
 def gate(
     path: Annotated[Path, typer.Argument(help="Dataset or model that is about to be used.")],
     signature: Signatures = None, public_key: PublicKeys = None, policy: PolicyFile = None, policy_chain: Chain = None,
-    newest: NewestFile = None, log_proof: LogProof = None, log_key: LogKeys = None,
+    newest: NewestFile = None, log_proof: LogProof = None, log_key: LogKeys = None, dataset: Name = "",
     report: Annotated[Path | None, typer.Option(help="report.json of its scan: must be the one that was signed.")] = None,
     fail_on: Annotated[str, typer.Option(help="With --report: refuse from this verdict on: suspicious, poisoned or never.")] = "suspicious",
     run: Annotated[str, typer.Option(help="Command to run when the gate opens; its exit code is passed on.")] = "",
@@ -273,7 +274,7 @@ def gate(
     from bezoar.provenance.refusals import NotTrusted
 
     done = guard.verify(path, signature or [default_signature(path)],
-                        ground(public_key, policy, policy_chain, newest, no_memory, log_proof, log_key),
+                        ground(public_key, policy, policy_chain, newest, no_memory, log_proof, log_key, dataset),
                         threads=threads)
     passed = [f"signature, age and content: {done.statement.title}"]
     if report is not None:

@@ -47,12 +47,17 @@ class Trust:
     log_proof: str | Path | None = None
     """Proof that a log holds the statement (FILE, with the entry in FILE.entry); needed where the policy has [log] or `log` is given."""
     log: LogRule | None = None
+    dataset: str = ""
+    """Name that the statement must carry; empty: any that the signer may sign."""
 
     def decide(self, signatures: Sequence[Envelope], held: memory.Memory, now: datetime, any_version: bool = False) -> Statement:
         """The trusted statement; changes `held`. `any_version`: also one that is not the newest (rollback). Raises NotTrusted."""
         if (self.policy is None) == (not self.public_keys):
             raise UsageError("give either public keys or a policy", advice="--public-key public.pem, or --policy bezoar.policy.toml")
         signed, log = self._decide(signatures, held, now, any_version)
+        if self.dataset and signed.about.dataset != self.dataset:
+            raise NotTrusted("wrong-dataset", f"{signed.title} is not about {line(self.dataset, 80)!r}",
+                             advice="get the data that belongs to the name")
         if log is not None:
             _logged(signed, log, self.log_proof)
         return signed
@@ -213,7 +218,7 @@ class VerifiedData:
 def open_verified(path: str | Path, signature: str | Path | Sequence[str | Path], *, public_key: str | Path | Sequence[str | Path] = (),
                   policy: str | Path | None = None, newest: str | Path | None = None, chain: Sequence[str | Path] = (),
                   state: str | Path | None = None, remember: bool = True, log_proof: str | Path | None = None,
-                  decode: Callable[[str, bytes], Any] | None = None,
+                  dataset: str = "", decode: Callable[[str, bytes], Any] | None = None,
                   now: datetime | None = None) -> VerifiedData:
     """Open a signed dataset or model. Signature, policy, age, names and sizes of the folder are checked now, content at each read.
 
@@ -221,7 +226,7 @@ def open_verified(path: str | Path, signature: str | Path | Sequence[str | Path]
     """
     signatures = [signature] if isinstance(signature, (str, Path)) else list(signature)
     public_keys = (public_key,) if isinstance(public_key, (str, Path)) else tuple(public_key)
-    ground = Trust(public_keys, policy, tuple(chain), newest, state, remember, log_proof)
+    ground = Trust(public_keys, policy, tuple(chain), newest, state, remember, log_proof, dataset=dataset)
 
     def names(signed: Statement) -> None:
         ours = {i for s in signatures if (i := signing.inside(path, s))}

@@ -180,6 +180,9 @@ def accept_bare(domain: Domain, keys: Sequence[PublicKey], envelopes: Sequence[E
     if len(signers) < len({k.id for k in keys}):
         raise NotTrusted("signature", f"{statement.title} is not signed by " + ("this key" if len(keys) == 1 else "all of these keys"),
                          advice="wrong key, or the signature or its content was changed")
+    if not statement.about.version and domain.heads:
+        raise NotTrusted("no-version", f"{statement.title} has no version, and this key has signed versions before",
+                         advice="an older signature may stand in for a newer one: sign it with `bezoar sign`")
     _remember(domain, statement, signers, now, any_version)
     return statement
 

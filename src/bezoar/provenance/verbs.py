@@ -27,11 +27,11 @@ def sign(path: str | Path, key: str | Path, out: str | Path | None = None, *, pr
 
 
 def verify(path: str | Path, signature: Paths | None = None, *, public_key: Paths = (), policy: str | Path | None = None,
-           newest: str | Path | None = None, chain: Sequence[str | Path] = (), log_proof: str | Path | None = None,
+           newest: str | Path | None = None, chain: Sequence[str | Path] = (), log_proof: str | Path | None = None, dataset: str = "",
            state: str | Path | None = None, remember: bool = True, threads: int = 0) -> Statement:
     """Prove that `path` is exactly what was signed and may be trusted now. Raises `NotTrusted`, whose `reason` names the cause."""
     signatures = [Path(str(path).rstrip("/") + ".sig")] if signature is None else _several(signature)
-    ground = guard.Trust(tuple(_several(public_key)), policy, tuple(chain), newest, state, remember, log_proof)
+    ground = guard.Trust(tuple(_several(public_key)), policy, tuple(chain), newest, state, remember, log_proof, dataset=dataset)
     return guard.verify(path, signatures, ground, threads=threads).statement
 
 
