@@ -118,12 +118,29 @@ def _largest(x: np.ndarray, k: int) -> np.ndarray:
 
 
 def without_alike(signal: np.ndarray, near: np.ndarray) -> np.ndarray:
-    """(n, p) float32: `signal` less the mean of the rows `near` (n, k): what frames of one film, or pictures of one kind of
-    scene, have in common is gone; what was added to single rows stays."""
+    """(n, p) float32: `signal` less the median of the rows `near` (n, k): what frames of one film, or pictures of one kind of
+    scene, have in common is gone; what was added to single rows stays. A mean would give what was added to one of the near
+    rows back as a shadow."""
     out = np.array(signal, np.float32)
-    for i in range(0, len(out) if near.shape[1] else 0, 512):
-        out[i:i + 512] -= signal[near[i:i + 512]].mean(axis=1)
+    for i in range(0, len(out) if near.shape[1] else 0, 64):
+        out[i:i + 64] -= _median([signal[rows] for rows in near[i:i + 64].T])
     return out
+
+
+def _median(parts: list[np.ndarray]) -> np.ndarray:
+    """Elementwise median of float arrays of one shape, which are overwritten; a few comparisons of whole arrays.
+
+    >>> float(_median([np.array([v]) for v in (9.0, 1.0, 4.0, 2.0)])[0])
+    3.0
+    """
+    k = len(parts)
+    low = np.empty_like(parts[0])
+    for last in range(k - 1, (k - 1) // 2 - 1, -1):  # the largest of the first last + 1 goes to `last`
+        for a in range(last):
+            np.minimum(parts[a], parts[a + 1], out=low)
+            np.maximum(parts[a], parts[a + 1], out=parts[a + 1])
+            parts[a][...] = low
+    return (parts[(k - 1) // 2] + parts[k // 2]) * np.float32(0.5)
 
 
 def same_energy(z: np.ndarray) -> np.ndarray:
