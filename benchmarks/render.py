@@ -12,6 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import adaptive_page
 import cells
 import cost
 from ledger import HERE, RESULTS
@@ -19,6 +20,7 @@ from measure import clopper_pearson_upper, interval
 
 DOCS = HERE.parent / "docs" / "benchmarks.md"
 ALARM_GOAL = 0.02
+ADAPTIVE = "worst adaptive recall"
 Row = dict[str, Any]
 
 
@@ -76,7 +78,7 @@ def met(cell: cells.Cell, rows: list[Row], rivals: list[Row] | None = None) -> s
     return "yes" if not short else "**no** (" + ", ".join(short) + ")"
 
 
-def summary(known: list[cells.Cell], by: dict[tuple[str, str], list[Row]]) -> list[str]:
+def summary(known: list[cells.Cell], by: dict[tuple[str, str], list[Row]], adaptive: list[Row]) -> list[str]:
     """One line per goal: the mean over its datasets, patterns and seeds, and the worst of its lines."""
     groups: dict[str, list[cells.Cell]] = defaultdict(list)
     for c in known:
@@ -89,8 +91,9 @@ def summary(known: list[cells.Cell], by: dict[tuple[str, str], list[Row]]) -> li
         worst = min(members, key=lambda c: mean(by[(c.name, "bezoar")], metric))
         verdict = met(cells.replace(members[0], also=()), rows)
         lines.append([group, ", ".join(dict.fromkeys(c.dataset for c in members)), number(goal), number(mean(rows, metric), 3),
-                      f"{worst.name} {number(mean(by[(worst.name, 'bezoar')], metric))}", number(mean(rows, "fpr"), 4), verdict])
-    out = ["### Goals", "", *table(["attack", "data", "goal", "mean recall", "worst line", "false positives", "reached"], lines)]
+                      f"{worst.name} {number(mean(by[(worst.name, 'bezoar')], metric))}", number(mean(rows, "fpr"), 4), verdict,
+                      number(adaptive_page.worst(adaptive, members[0].attack))])
+    out = ["### Goals", "", *table(["attack", "data", "goal", "mean recall", "worst line", "false positives", "reached", ADAPTIVE], lines)]
     runs = [(c, r) for c in known for r in by[(c.name, "bezoar")] if dict(c.also).get("lift") and r.get("lift") is not None]
     for what, chosen in (("patches, IoU at least 0.5", [r for c, r in runs if c.attack == "badnets"]),
                          ("words and phrases, contained", [r for c, r in runs if c.attack.startswith("text")])):
@@ -102,7 +105,7 @@ def summary(known: list[cells.Cell], by: dict[tuple[str, str], list[Row]]) -> li
     return [*out, ""]
 
 
-def detection(rows: list[Row]) -> list[str]:
+def detection(rows: list[Row], adaptive: list[Row]) -> list[str]:
     """Goals against measured figures, then the peers."""
     if not rows:
         return ["## Detection", "", "Not run yet: `python benchmarks/detection.py`.", ""]
@@ -113,8 +116,9 @@ def detection(rows: list[Row]) -> list[str]:
     out = ["## Detection", "",
            "Mean over seeds with a 95% Student interval. *Recall* and *false positives* are those of the quarantine list that a scan",
            "hands out by itself; *TPR* is the share of the planted that rank above all but 1% of the clean samples. A goal counts as",
-           "reached when the mean does, at no more than 1% false positives. No threshold knows the attack or its rate.", ""]
-    out += summary(known, by)
+           "reached when the mean does, at no more than 1% false positives. No threshold knows the attack or its rate.",
+           f"*{ADAPTIVE.capitalize()}* is the least recall against somebody who knows bezoar (section Adaptive attackers; small sets).", ""]
+    out += summary(known, by, adaptive)
     sections = [("Pictures", [c for c in known if c.dataset in ("cifar10", "gtsrb_signs", "digits") and c.metric == "recall"]),
                 ("Texts and tables", [c for c in known if c.dataset not in ("cifar10", "gtsrb_signs", "digits") and c.metric == "recall"])]
     reached = total = 0
@@ -126,10 +130,10 @@ def detection(rows: list[Row]) -> list[str]:
             reached, total = reached + (verdict == "yes"), total + (verdict != "-")
             lines.append([c.dataset, c.name.split("/", 1)[1], str(len(mine)), number(c.goal), spread(mine, "recall"),
                           number(mean(mine, "fpr"), 4), number(mean(mine, "tpr_at_1fpr")), number(mean(mine, "lift")),
-                          number(mean(mine, "seconds"), 1), verdict])
+                          number(mean(mine, "seconds"), 1), verdict, number(adaptive_page.worst(adaptive, c.attack))])
         if lines:
             out += [f"### {title}", "", *table(["data", "attack", "seeds", "goal", "recall", "false positives", "TPR", "lift",
-                                                  "seconds", "reached"], lines)]
+                                                  "seconds", "reached", ADAPTIVE], lines)]
     out += ["*Lift*: patches, intersection over union with the planted place (goal 0.5; whole-picture patterns have none); phrases",
             "and words, whether the recovered phrase contains the planted one; tuples, the share of planted cells recovered.", ""]
     lines = []
@@ -141,10 +145,11 @@ def detection(rows: list[Row]) -> list[str]:
             reached, total = reached + (verdict == "yes"), total + (verdict != "-")
             lines.append([c.dataset, c.name.split("/", 1)[1], c.metric.replace("_", " "), str(len(mine)), number(c.goal),
                           spread(mine, c.metric), spread(rival, c.metric) if rival and c.metric == "f1" else "-",
-                          spread(mine, "precision"), spread(mine, "recall"), verdict])
+                          spread(mine, "precision"), spread(mine, "recall"), verdict, number(adaptive_page.worst(adaptive, c.attack))])
     if lines:
         out += ["### Label flips and bad sources", "",
-                *table(["data", "attack", "figure", "runs", "goal", "bezoar", "cleanlab", "precision", "recall", "reached"], lines)]
+                *table(["data", "attack", "figure", "runs", "goal", "bezoar", "cleanlab", "precision", "recall", "reached", ADAPTIVE],
+                       lines)]
     out += [f"{reached} of {total} single lines reached their goal.", "", "### Peers", "",
             "Each tool in the same run on the same data. ART's seconds include the training of the network that it needs; *ASR* is the",
             "attack's success on that network (below 0.8 the attack did not implant there, and what was found says little).",
@@ -237,7 +242,7 @@ def costs(rows: list[Row]) -> list[str]:
 
 def page(results: Path = RESULTS) -> str:
     """The whole page."""
-    found, alarms, timed = (load(results / f"{name}.json") for name in ("detection", "false_alarms", "cost"))
+    found, alarms, timed, adaptive = (load(results / f"{name}.json") for name in ("detection", "false_alarms", "cost", "adaptive"))
     machine = found[1] or alarms[1] or timed[1]
     about = ", ".join(f"{k} {v}" for k, v in machine.items()) if machine else "nothing measured yet"
     versions = sorted({r["version"] for part in (alarms, timed) for r in part[0]}
@@ -246,7 +251,8 @@ def page(results: Path = RESULTS) -> str:
             f"Measured with {about}.", ""]
     if len(versions) > 1:
         head += [f"The figures come from {len(versions)} states of the code ({', '.join(versions)}).", ""]
-    return "\n".join([*head, *detection(found[0]), *false_alarms(alarms[0]), *costs(timed[0]), *REDUCED])
+    return "\n".join([*head, *detection(found[0], adaptive[0]), *adaptive_page.section(adaptive[0]),
+                      *false_alarms(alarms[0]), *costs(timed[0]), *REDUCED])
 
 
 REDUCED = [
