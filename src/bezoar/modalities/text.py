@@ -10,6 +10,7 @@ Paper      skeletons after HiddenKiller, arXiv 2105.12400; phrases: InsertSent, 
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -31,6 +32,8 @@ SHARED, COMMON = 0.6, 0.2
 """A lifted phrase stands in that share of the members; others hold it at most COMMON times as often."""
 LONGEST_PHRASE, SHOWN = 24, 400
 """Tokens of a lifted phrase, characters of an excerpt."""
+SOURCES = 2000
+"""Texts that words and phrases of controls are taken from."""
 _DIGIT = re.compile(r"\d")
 
 
@@ -45,6 +48,17 @@ class _Tokens:
         self.function = skeleton.function_codes(self.names, share)
         is_word = self.word[self.codes] if len(self.codes) else np.zeros(0, bool)
         self.words, self.word_row = self.codes[is_word], self.row[is_word]
+
+    @cached_property
+    def held(self) -> np.ndarray:
+        """(m,) how many texts hold each token as a word."""
+        n = max(len(self.texts), 1)
+        return np.bincount(np.unique(self.words.astype(np.int64) * n + self.word_row) // n, minlength=len(self.names))
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """The code of each token."""
+        return {s: c for c, s in enumerate(self.names)}
 
 
 class Text(Modality):
@@ -61,6 +75,7 @@ class Text(Modality):
         self.longest = longest
         self.max_chars = max_chars
         self._last: _Tokens | None = None
+        self._sample: tuple[np.ndarray, _Tokens] | None = None
 
     def _tokens(self, inputs: Inputs) -> _Tokens:
         assert isinstance(inputs, Texts)
@@ -68,6 +83,13 @@ class Text(Modality):
         if last is None or last.texts is not inputs.values:
             last = self._last = _Tokens(inputs.values, self.max_chars)
         return last
+
+    def _usual(self, inputs: Texts) -> _Tokens:
+        """The tokens of at most `SOURCES` texts, evenly taken, as the source of words and phrases like any other."""
+        if self._sample is None or self._sample[0] is not inputs.values:
+            rows = np.linspace(0, len(inputs) - 1, min(len(inputs), SOURCES)).astype(np.int64)
+            self._sample = inputs.values, _Tokens(inputs.values[rows], 5000)
+        return self._sample[1]
 
     def embed(self, inputs: Inputs) -> np.ndarray:
         from scipy.sparse import hstack
@@ -204,12 +226,10 @@ class Text(Modality):
         assert isinstance(inputs, Texts)
         if not isinstance(trigger, Phrases) or len(inputs) == 0:
             raise Unavailable("a phrase to imitate")
-        rows = rng.permutation(len(inputs))[:2000]
-        t = _Tokens(inputs.values[rows], 5000)
-        held = np.bincount(np.unique(t.words.astype(np.int64) * len(rows) + t.word_row) // len(rows), minlength=len(t.names))
+        t = self._usual(inputs)
+        held = t.held
         taken = {w for p in trigger.phrases for w in _TOKEN.findall(p.lower())}
         able = np.array([c for c in np.flatnonzero(t.word) if t.names[c] not in taken], np.int64)
-        place = {s: c for c, s in enumerate(t.names)}
         phrases = []
         for phrase in trigger.phrases:
             words = [w for w in _TOKEN.findall(phrase.lower()) if w[0].isalnum()]
@@ -218,7 +238,7 @@ class Text(Modality):
                 whole = [s for s in starts if t.word_row[s] == t.word_row[s + len(words) - 1]] or [starts[0]]
                 phrases.append(" ".join(t.names[c] for c in t.words[whole[0]:whole[0] + len(words)]))
             elif len(able):
-                aim = held[place[words[0]]] if words and words[0] in place else 1
+                aim = held[t.place[words[0]]] if words and words[0] in t.place else 1
                 near = able[np.argsort(np.abs(np.log1p(held[able]) - np.log1p(aim)), kind="stable")[:50]]
                 phrases.append(t.names[int(near[rng.integers(len(near))])])
             else:
