@@ -64,7 +64,7 @@ def test_the_samples_are_good(name):
 
 
 @pytest.mark.parametrize("name", PARSERS)
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True, database=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True, database=None)
 @given(data=st.data())
 def test_damaged_bytes(name, data):
     sample = SAMPLES[name]
@@ -96,7 +96,7 @@ def spots(value, path=()):
 
 
 @pytest.mark.parametrize("name", ["envelope", "record proof", "memory", "newest", "entry", "statement"])
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True, database=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True, database=None)
 @given(data=st.data())
 def test_other_values_in_the_place_of_the_right_ones(name, data):
     body = json.loads(SAMPLES[name])
@@ -108,7 +108,7 @@ def test_other_values_in_the_place_of_the_right_ones(name, data):
     quietly(PARSERS[name], json.dumps(body).encode())
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(st.text(max_size=60))
 def test_any_text_as_address_name_seal_or_register(text):
     for call in (fetching.split, lambda t: files.check_names([t], "x"), lambda t: fetching.split("http://" + t), lambda t: fetching.split("http://a/" + t),

@@ -160,8 +160,11 @@ def keygen(
 
 def sign(
     path: Annotated[Path, typer.Argument(help="Dataset or model: a folder or one file.")],
-    key: Annotated[Path, typer.Option(help="private.pem of `bezoar keygen`.")],
+    key: Annotated[Path | None, typer.Option(help="private.pem of `bezoar keygen`.")] = None,
     out: Annotated[Path | None, typer.Option(help="The bundle to write; PATH.sig when left out.")] = None,
+    keyless: Annotated[bool, typer.Option("--keyless", help="Sign with an identity through Sigstore; needs a network.")] = False,
+    identity_token: Annotated[str, typer.Option(envvar="SIGSTORE_ID_TOKEN", help="Identity token for --keyless.")] = "",
+    trust_config: Annotated[Path | None, typer.Option(help="Trust configuration of an own Sigstore.")] = None,
     dataset: Annotated[str, typer.Option(help="Name that stays the same over all versions; the file name when left out.")] = "",
     model: Annotated[bool, typer.Option("--model", help="This is a model, not a dataset.")] = False,
     previous: Annotated[Path | None, typer.Option(help="Bundle of the version before; name and version go on from there.")] = None,
@@ -185,9 +188,12 @@ def sign(
     from hashlib import sha256
 
     from bezoar.provenance import signing, statement, strict
+    from bezoar.provenance.keyless import sign as keyless_sign
     from bezoar.provenance.rows import Columns
 
-    secret = private_key(key)
+    if (key is None) != keyless or (cosign is not None and key is None):
+        raise UsageError("give either --key or --keyless", advice="--key private.pem; a cosignature needs a key")
+    secret = private_key(key) if key is not None else None
     target = out or default_signature(path)
     with book(log, log_private_key) as write:
         if cosign is not None:
@@ -196,6 +202,7 @@ def sign(
             if target.exists() and target.samefile(cosign):
                 raise UsageError("a cosignature is a bundle of its own", advice="give --out another name")
             signing.compare(path, signed, [cosign, target], threads=threads)
+            assert secret is not None
             signing.cosign(other, secret, target)
         else:
             about = statement.About(
@@ -205,10 +212,12 @@ def sign(
             signed = signing.sign(path, secret, about, days=days, previous=signing.read_signature(previous) if previous else None,
                                   out=target,
                                   ignore=ignore or (), seal_records=not no_records, columns=Columns(id=id_column),
-                                  threads=threads).statement
+                                  threads=threads,
+                                  keyless=(lambda data: keyless_sign(data, identity_token or None,
+                                                                     trust_config)) if keyless else None).statement
         write("sign", signed.digest, strict.read_bytes(target, "signature"))
     if as_json:
-        say_json({"signature": str(target), "key": secret.public.id, **facts(signed)})
+        say_json({"signature": str(target), "key": secret.public.id if secret else None, **facts(signed)})
     else:
         print(f"{target}: {signed.title}, {len(signed.digests):,} files, statement {signed.digest[:16]}")  # noqa: T201
     return 0
@@ -235,8 +244,12 @@ def verify(
     path: Annotated[Path, typer.Argument(help="Dataset or model that was signed.")],
     signature: Signatures = None, public_key: PublicKeys = None, policy: PolicyFile = None, policy_chain: Chain = None,
     newest: NewestFile = None, log_proof: LogProof = None, log_key: LogKeys = None, dataset: Name = "", no_memory: NoMemory = False,
-    allow_ignored: AllowIgnored = False, threads: Threads = 0,
-    as_json: AsJson = False,
+    allow_ignored: AllowIgnored = False,
+    identity: Annotated[str, typer.Option(help="Keyless: e-mail or workflow that must have signed.")] = "",
+    issuer: Annotated[str, typer.Option(help="Keyless: who vouches for the identity, as a URL.")] = "",
+    trust_config: Annotated[Path | None, typer.Option(help="Keyless: trust configuration of an own Sigstore.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Keyless: use the cached trust root.")] = False,
+    threads: Threads = 0, as_json: AsJson = False,
 ) -> int:
     """Is this exactly what was signed, and may it be trusted now? Exit 1 with the reason when not.
 
@@ -244,9 +257,19 @@ def verify(
     """
     from bezoar.provenance import guard
 
-    done = guard.verify(path, signature or [default_signature(path)],
-                        ground(public_key, policy, policy_chain, newest, no_memory, log_proof, log_key, dataset),
-                        threads=threads, allow_ignored=allow_ignored)
+    trusted = ground(public_key, policy, policy_chain, newest, no_memory, log_proof, log_key, dataset)
+    places = signature or [default_signature(path)]
+    proved = None
+    if identity or issuer:
+        from dataclasses import replace
+
+        from bezoar.provenance import keyless, strict
+
+        if not identity or not issuer or len(places) != 1:
+            raise UsageError("a keyless signature needs --identity, --issuer and one --signature", advice="who signed, and who says so")
+        proved = [keyless.verify(strict.read_bytes(places[0], "signature"), identity, issuer, trust_config, offline)]
+        trusted = replace(trusted, identity=f"{issuer}#{identity}")
+    done = guard.verify(path, places, trusted, threads=threads, allow_ignored=allow_ignored, proved=proved)
     if as_json:
         say_json({"verified": True, "bytes": done.bytes, **facts(done.statement)})
     else:
@@ -263,7 +286,8 @@ def gate(
     report: Annotated[Path | None, typer.Option(help="report.json of its scan: must be the one that was signed.")] = None,
     fail_on: Annotated[str, typer.Option(help="With --report: refuse from this verdict on: suspicious, poisoned or never.")] = "suspicious",
     run: Annotated[str, typer.Option(help="Command to run when the gate opens; its exit code is passed on.")] = "",
-    no_memory: NoMemory = False, threads: Threads = 0, as_json: AsJson = False,
+    no_memory: NoMemory = False,
+    threads: Threads = 0, as_json: AsJson = False,
 ) -> int:
     """Let training start only on data that is signed, current, unrevoked and scanned. Everything that is not a clear pass stops it."""
     import shlex

@@ -49,10 +49,12 @@ class Trust:
     log: LogRule | None = None
     dataset: str = ""
     """Name that the statement must carry; empty: any that the signer may sign."""
+    identity: str = ""
+    """"ISSUER#IDENTITY" of a keyless signer, in the place of keys; the envelopes given to `decide` are then proved already."""
 
     def decide(self, signatures: Sequence[Envelope], held: memory.Memory, now: datetime, any_version: bool = False) -> Statement:
         """The trusted statement; changes `held`. `any_version`: also one that is not the newest (rollback). Raises NotTrusted."""
-        if (self.policy is None) == (not self.public_keys):
+        if (self.policy is not None) + bool(self.public_keys) + bool(self.identity) != 1:
             raise UsageError("give either public keys or a policy", advice="--public-key public.pem, or --policy bezoar.policy.toml")
         signed, log = self._decide(signatures, held, now, any_version)
         if self.dataset and signed.about.dataset != self.dataset:
@@ -64,6 +66,10 @@ class Trust:
 
     def _decide(self, signatures: Sequence[Envelope], held: memory.Memory, now: datetime, any_version: bool) -> tuple[Statement,
                                                                                                                       LogRule | None]:
+        if self.identity:
+            if len(signatures) != 1:
+                raise UsageError("one keyless signature at a time", advice="give one --signature")
+            return trust.accept_identity(held.domain("identity:" + self.identity), signatures[0], self.identity, now), self.log
         if self.policy is None:
             keys = [load_public(k) for k in self.public_keys]
             return trust.accept_bare(held.domain("key:" + "+".join(sorted({k.id for k in keys}))), keys, signatures, now,
@@ -116,9 +122,9 @@ class Verified:
 
 
 def verify(path: str | Path, signatures: Sequence[str | Path], ground: Trust, *, threads: int = 0, allow_ignored: bool = False,
-           now: datetime | None = None, tick: Callable[[int], None] = lambda n: None) -> Verified:
+           now: datetime | None = None, tick: Callable[[int], None] = lambda n: None, proved: Sequence[Envelope] | None = None) -> Verified:
     """Prove that `path` is exactly what was signed and may be trusted now, and remember it as the newest. Raises NotTrusted."""
-    envelopes = [signing.read_signature(s) for s in signatures]
+    envelopes = [signing.read_signature(s) for s in signatures] if proved is None else list(proved)
 
     def work(signed: Statement) -> files.Listing:
         return signing.compare(path, signed, signatures, threads=threads, allow_ignored=allow_ignored, tick=tick)

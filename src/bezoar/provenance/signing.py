@@ -43,19 +43,22 @@ def inside(path: str | Path, other: str | Path) -> str:
     return os.path.relpath(at, root).replace(os.sep, "/") if at.startswith(root + os.sep) else ""
 
 
-def sign(path: str | Path, key: PrivateKey, about: About = About(), *, days: float = DAYS, previous: Envelope | None = None,  # noqa: B008
+def sign(path: str | Path, key: PrivateKey | None, about: About = About(), *,  # noqa: B008
+         days: float = DAYS, previous: Envelope | None = None,
          out: str | Path | None = None, ignore: Sequence[str] = (), seal_records: bool = True, columns: Columns = Columns(),  # noqa: B008
-         threads: int = 0, now: datetime | None = None, tick: Callable[[int], None] = lambda n: None) -> Signed:
+         threads: int = 0, now: datetime | None = None, tick: Callable[[int], None] = lambda n: None,
+         keyless: Callable[[bytes], bytes] | None = None) -> Signed:
     """Digest everything at `path` and sign it; writes the bundle to `out` when given. Nothing is written on an error.
 
-    `previous`: the signature of the version before, by the same key; name, version and record buckets go on from there.
+    `previous`: the signature of the version before, by the same key; name, version and record buckets go on from there. `keyless` takes the
+    exact bytes and gives a bundle, in the place of a key; then `previous` is believed as it is.
     """
     path = Path(path)
     ignore = tuple(sorted({*ignore, *([i] if out is not None and (i := inside(path, out)) else [])}))
     issued = now or strict.now()
     before = None
     if previous is not None:
-        if not previous.signers([key.public]):
+        if key is not None and not previous.signers([key.public]):
             raise NotTrusted("signature", "the previous signature is not by this key",
                              advice="give --previous a bundle that this key signed")
         before = statement.parse(previous.payload)
@@ -76,7 +79,12 @@ def sign(path: str | Path, key: PrivateKey, about: About = About(), *, days: flo
                           ((r.id, r.content) for r in rows.records(path, columns, found)), old.bits if old else None)
         about = replace(about, records=tree.seal())
     payload = statement.build(name, found, about, ignore, listing.empty)
-    bundle = Envelope(payload, IN_TOTO).signed_by(key).bundle()
+    if key is not None:
+        bundle = Envelope(payload, IN_TOTO).signed_by(key).bundle()
+    elif keyless is not None:
+        bundle = keyless(payload)
+    else:
+        raise UsageError("nothing to sign with", advice="give --key, or --keyless")
     if out is not None:
         DISK.write_file(Path(out), bundle)
     return Signed(statement.parse(payload), bundle)

@@ -187,6 +187,18 @@ def accept_bare(domain: Domain, keys: Sequence[PublicKey], envelopes: Sequence[E
     return statement
 
 
+def accept_identity(domain: Domain, proved: Envelope, who: str, now: datetime) -> Statement:
+    """Rules 9 and 10 for what Sigstore proved to be signed by `who`. Changes `domain`."""
+    statement = _parsed([proved])
+    if not statement.about.version and domain.heads:
+        raise NotTrusted("no-version", f"{statement.title} has no version, and this identity has signed versions before",
+                         advice="an older signature may stand in for a newer one: sign it with `bezoar sign`")
+    _remember(domain, statement, [], now, False)
+    if statement.about.version:
+        domain.heads[statement.about.head].signers = [who]
+    return statement
+
+
 def _parsed(envelopes: Sequence[Envelope]) -> Statement:
     if not envelopes:
         raise NotTrusted("no-signature", "there is no signature", advice="give --signature FILE")
