@@ -199,6 +199,7 @@ def crowded(pictures: np.ndarray, looks: np.ndarray, w: Windows, *, tables: int 
     n_places = max(height * width, 1)
     near = apart < TOLERANCE
     count = np.bincount((template * n_places + w.at[which])[near], minlength=len(values) * n_places).reshape(len(values), height, width)
+    light = _light(pictures) if len(values) else np.zeros((0, 0, 0), np.uint8)
     wy, wx = np.divmod(w.at[which].astype(np.int64), max(width, 1))
     rows, of, faint, log_p, mean = [], [], [], [], []
     kept: list[int] = []
@@ -218,7 +219,7 @@ def crowded(pictures: np.ndarray, looks: np.ndarray, w: Windows, *, tables: int 
         unlike = different(looks, sharp, _covered(looks, w.shape, float(y[t]), float(x[t])))
         if unlike < max(least, ENOUGH[reach[t]] * nature):
             continue
-        held, blunt = _blunt(pictures, values[t], y[t], x[t], int(reach[t]), sharp)
+        held, blunt = _blunt(pictures, light, values[t], y[t], x[t], int(reach[t]), sharp)
         rows.append(held)
         faint.append(np.stack([blunt, np.full(len(blunt), len(kept))]))
         of.append(np.full(len(rows[-1]), len(kept)))
@@ -269,19 +270,32 @@ def _settled(count: np.ndarray, y: int, x: int) -> tuple[int, int]:
     return int(top + dy), int(left + dx)
 
 
-def _blunt(pictures: np.ndarray, value: np.ndarray, y: int, x: int, reach: int, sharp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _light(pictures: np.ndarray) -> np.ndarray:
+    """(h, w, n) uint8: rounded grey levels, one contiguous row per place."""
+    n, h, w = pictures.shape[:3]
+    out = np.empty((h, w, n), np.uint8)
+    for i in range(0, n, 1024):
+        out[:, :, i:i + 1024] = np.rint(pictures[i:i + 1024].astype(np.float32) @ LIGHT).transpose(1, 2, 0)
+    return out
+
+
+def _blunt(pictures: np.ndarray, light: np.ndarray, value: np.ndarray, y: int, x: int, reach: int,
+           sharp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`sharp` with the pictures that match although their window is not cut off sharply, where these are few; where they are
     many, those of them apart that lack only one sharp side."""
     n, h, w = pictures.shape[:3]
     near, down, across = np.full(n, np.inf), np.zeros(n, np.int64), np.zeros(n, np.int64)
+    most = TOLERANCE * FEATURES**0.5 + 1  # no grey level of a match is further off
     for r in range(max(y - reach, 0), min(y + reach, h - SIDE) + 1):
         for c in range(max(x - reach, 0), min(x + reach, w - SIDE) + 1):
-            block = pictures[:, r:r + SIDE, c:c + SIDE].astype(np.float32)
-            colour = block.mean(axis=(1, 2))
-            one = np.column_stack([(block @ LIGHT).reshape(n, -1), _opponents(colour)])
-            far = ((one - value) ** 2).mean(axis=1)
-            closer = far < near
-            near[closer], down[closer], across[closer] = far[closer], r, c
+            rows = np.arange(n)
+            for k in (4, 0, 8, 2, 6):
+                level = light[r + k // SIDE, c + k % SIDE][rows]
+                rows = rows[(level >= value[k] - most) & (level <= value[k] + most)]
+            far = ((features(pictures, rows, np.full(len(rows), r), np.full(len(rows), c)) - value) ** 2).mean(axis=1)
+            closer = far < near[rows]
+            at = rows[closer]
+            near[at], down[at], across[at] = far[closer], r, c
     alike = np.flatnonzero(near < TOLERANCE**2)
     extra = np.setdiff1d(alike, sharp)
     if len(extra) <= max(2, 0.25 * len(sharp)):
