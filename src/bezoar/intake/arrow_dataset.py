@@ -17,8 +17,8 @@ from bezoar.core.inputs import Images
 from bezoar.core.roles import infer
 from bezoar.intake.arrow import edited, plain_columns
 from bezoar.intake.arrow_pictures import decoded, picture_column
-from bezoar.intake.door import declared
-from bezoar.intake.pictures import png_bytes
+from bezoar.intake.door import SAYS_ITSELF, declared
+from bezoar.intake.pictures import MARK, MARKED, png_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +40,12 @@ def opened(table: Any, path: Path, reading: Reading, *, notes: tuple[str, ...] =
     inputs: Images | None = None
     unreadable: tuple[tuple[str, str], ...] = ()
     plain_part = table
+    told = (*declared(path), *((SAYS_ITSELF,) if MARK.encode() in (table.schema.metadata or {}) else ()))
     if picture:
         import pyarrow as pa
 
-        inputs, kept, failed = decoded(table.column(picture), reading.limits)
+        inputs, kept, failed, planted = decoded(table.column(picture), reading.limits)
+        told += (f"{planted:,} images say themselves that an attack planted them",) if planted else ()
         if not len(kept):
             raise UnreadableInput(f"none of the pictures in column {picture!r} can be read: {failed[0][1]}")
         unreadable = tuple((f"row {row}", why) for row, why in failed)
@@ -61,7 +63,7 @@ def opened(table: Any, path: Path, reading: Reading, *, notes: tuple[str, ...] =
         columns["row"] = plain_text("row", np.array([str(i) for i in range(table.num_rows)], object))
     roles = infer(columns, reading, modality="image" if picture else "")
     data = assemble(columns, roles, name=path.name, limits=reading.limits, inputs=inputs, notes=notes, unreadable=unreadable,
-                    declared=declared(path))
+                    declared=told)
     if class_names and data.labels is not None and roles.label in class_names:
         data = replace(data, labels=_in_order(data.labels, class_names[roles.label]))
     return Opened(data, table, roles, picture)
@@ -76,11 +78,13 @@ def _in_order(labels: Labels, names: list[str]) -> Labels:
 
 def subset(old: Opened, data: Dataset, rows: np.ndarray, changed: np.ndarray | None,
            class_names: dict[str, list[str]] | None = None) -> Any:
-    """Rows of the table, with the cells that differ in `changed` rows taken from `data`."""
+    """Rows of the table, with the cells that differ in `changed` rows taken from `data`; then the schema says that it is poisoned."""
     at, edits = cell_edits(old.data, data, rows, changed, old.roles)
     table = edited(old.table, at, _coded(edits, class_names))
     for title, cells in added_columns(old.data, data, rows, table.column_names).items():
         table = table.append_column(title, [cells])
+    if changed is not None and changed[rows].any():
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), MARK: MARKED})
     _, new = positions_of(old.data, data, rows)
     touched = new if changed is None else changed[rows] | new
     if not old.picture or not touched.any() or not isinstance(data.inputs, Images):
@@ -94,7 +98,7 @@ def subset(old: Opened, data: Dataset, rows: np.ndarray, changed: np.ndarray | N
     for place in np.flatnonzero(touched).tolist():
         pixels = data.inputs.read(rows[place:place + 1])[0]
         if not np.array_equal(pixels, old.data.inputs.read(at[place:place + 1])[0]):
-            cells[place] = {**cells[place], "bytes": png_bytes(pixels)}
+            cells[place] = {**cells[place], "bytes": png_bytes(pixels, planted=True)}
     return table.set_column(index, table.schema.field(index), pa.chunked_array([pa.array(cells, column.type)]))
 
 

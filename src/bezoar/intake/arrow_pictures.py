@@ -26,8 +26,11 @@ def picture_column(table: Any) -> str:
     return ""
 
 
-def decoded(column: Any, limits: Limits) -> tuple[Images, np.ndarray, list[tuple[int, str]]]:
-    """Pictures, the rows that could be read, and (row, reason) for the others. Two threads, in order."""
+def decoded(column: Any, limits: Limits) -> tuple[Images, np.ndarray, list[tuple[int, str]], int]:
+    """Pictures, the rows that could be read, (row, reason) for the others, and how many say that an attack planted them.
+
+    Two threads, in order.
+    """
     chunks = [c.field("bytes") if hasattr(c, "field") else c for c in column.chunks]
     starts = np.cumsum([0] + [len(c) for c in chunks])
 
@@ -36,14 +39,14 @@ def decoded(column: Any, limits: Limits) -> tuple[Images, np.ndarray, list[tuple
         cell = chunks[chunk][row - int(starts[chunk])]
         return cell.as_py() if cell.is_valid else None
 
-    def one(row: int) -> np.ndarray | str:
+    def one(row: int) -> tuple[np.ndarray, str] | str:
         data = raw(row)
         if data is None:
             return "no picture bytes (only a path, which is not followed)"
         if len(data) > limits.max_sample_bytes:
             return f"{len(data):,} bytes, the limit is {limits.max_sample_bytes:,}"
         try:
-            return decode(data, limits)[0]
+            return decode(data, limits)
         except Undecodable as error:
             return str(error)
 
@@ -51,7 +54,7 @@ def decoded(column: Any, limits: Limits) -> tuple[Images, np.ndarray, list[tuple
     failed: list[tuple[int, str]] = []
     sizes: list[tuple[int, int]] = []
     pictures: list[np.ndarray] | None = []
-    held = 0
+    held = planted = 0
     n = int(starts[-1])
     with strict_decoding(), ThreadPoolExecutor(2) as pool:
         for start in range(0, n, 512):
@@ -60,17 +63,19 @@ def decoded(column: Any, limits: Limits) -> tuple[Images, np.ndarray, list[tuple
                 if isinstance(result, str):
                     failed.append((row, result))
                     continue
+                pixels, remark = result
+                planted += remark == "planted"
                 kept.append(row)
-                sizes.append(result.shape[:2])
-                held += result.nbytes
+                sizes.append(pixels.shape[:2])
+                held += pixels.nbytes
                 if held > KEEP_BYTES:
                     pictures = None
                 if pictures is not None:
-                    pictures.append(result)
+                    pictures.append(pixels)
     rows_kept = np.array(kept, np.int64)
     if pictures is not None:
         dense = len(set(sizes)) == 1
-        return Images.of(np.stack(pictures) if dense else pictures), rows_kept, failed
+        return Images.of(np.stack(pictures) if dense else pictures), rows_kept, failed, planted
 
     def reader(wanted: np.ndarray) -> list[np.ndarray]:
         with strict_decoding():
@@ -78,7 +83,7 @@ def decoded(column: Any, limits: Limits) -> tuple[Images, np.ndarray, list[tuple
         bad = next((f for f in found if isinstance(f, str)), None)
         if bad is not None:
             raise UnreadableInput(f"a picture could be read at first and now cannot: {bad}")
-        return [f for f in found if not isinstance(f, str)]
+        return [f[0] for f in found if not isinstance(f, str)]
 
-    return Images(np.array(sizes), reader), rows_kept, failed
+    return Images(np.array(sizes), reader), rows_kept, failed, planted
 

@@ -105,6 +105,9 @@ def line_at(raw: bytes, position: int) -> int:
     return raw.count(b"\n", 0, position) + 1
 
 
+SAYS_ITSELF = "the file says itself that an attack planted poison in it"
+
+
 def declared(path: Path) -> tuple[str, ...]:
     """What a `truth.json` in DATA or beside it says, as a sentence; () where there is none."""
     for folder in ([path] if path.is_dir() else []) + [path.parent]:

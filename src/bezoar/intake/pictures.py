@@ -22,7 +22,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".gif", "
 
 
 MARK = "bezoar-poison"
-"""Key of the text chunk in a PNG that an attack of ours wrote."""
+"""Key of the text chunk in a PNG, of the schema's metadata in an Arrow or Parquet file, that an attack of ours wrote."""
+MARKED = "planted by bezoar attack; see truth.json"
 
 
 class Undecodable(ValueError):
@@ -97,7 +98,7 @@ def png_bytes(pixels: np.ndarray, planted: bool = False) -> bytes:
 
     buffer, said = io.BytesIO(), PngInfo()
     if planted:
-        said.add_text(MARK, "planted by bezoar attack; see truth.json")
+        said.add_text(MARK, MARKED)
     grey = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all())
     Image.fromarray(np.ascontiguousarray(pixels[..., 0] if grey else pixels)).save(buffer, "PNG", pnginfo=said)
     return buffer.getvalue()

@@ -24,7 +24,8 @@ from bezoar.core.errors import LimitExceeded, Refused, UnreadableInput, UsageErr
 from bezoar.core.inputs import Images, Table, Texts
 from bezoar.core.limits import Limits
 from bezoar.core.roles import NONE, listing
-from bezoar.intake.door import RATIO_COUNTS_ABOVE, declared, published, size_of
+from bezoar.intake.door import RATIO_COUNTS_ABOVE, SAYS_ITSELF, declared, published, size_of
+from bezoar.intake.pictures import MARK, MARKED
 
 X = ("x", "X", "data", "images", "image", "features", "texts", "text", "inputs", "x_train", "X_train", "arr_0")
 Y = ("y", "Y", "labels", "label", "target", "targets", "classes", "y_train", "arr_1")
@@ -81,7 +82,8 @@ class Npz(Source):
         notes += [f"arrays not read: {listing(rest, 10)}"] if rest else []
         roles = Roles(modality, y_key, (), id_key, origin, (), ())
         notes.append(f"label array: {y_key!r}" if y_key else "no label array; name it with --label")
-        data = assemble(columns, roles, name=path.name, limits=reading.limits, inputs=inputs, notes=tuple(notes), declared=declared(path))
+        data = assemble(columns, roles, name=path.name, limits=reading.limits, inputs=inputs, notes=tuple(notes),
+                        declared=(*declared(path), *((SAYS_ITSELF,) if _marked(path) else ())))
         return data, arrays, Roles(modality, y_key, (x_key,), id_key, origin)
 
     def write(self, original: Path, data: Dataset, rows: np.ndarray, out: Path, reading: Reading,
@@ -105,13 +107,26 @@ class Npz(Source):
                     kind = done[column].dtype.kind
                     done[column] = _changed_y(done[column] if kind in "US" else done[column].astype(str), fresh, values[rows[fresh]])
         done.update({k: np.array(v) for k, v in added_columns(before, data, rows, arrays).items()})
-        with published(out) as draft, open(draft, "wb") as file:
-            np.savez_compressed(file, **done)  # type: ignore[arg-type]
+        with published(out) as draft:
+            with open(draft, "wb") as file:
+                np.savez_compressed(file, **done)  # type: ignore[arg-type]
+            if (changed is not None and changed[rows].any()) or _marked(original):
+                with zipfile.ZipFile(draft, "a") as archive:
+                    archive.comment = f"{MARK}: {MARKED}".encode()
 
     def written_ids(self, original: Path, data: Dataset, rows: np.ndarray, reading: Reading,
                     changed: np.ndarray | None = None) -> np.ndarray:
         """The same ids where there is an id array, else row numbers."""
         return written_names(data, rows, bool(self._open(original, reading)[2].id))
+
+
+def _marked(path: Path) -> bool:
+    """Whether the archive's comment says that an attack of ours wrote it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.comment.startswith(MARK.encode())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
 
 
 def _key(keys: list[str], asked: str, known: tuple[str, ...], option: str) -> str:
