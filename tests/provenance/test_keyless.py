@@ -73,6 +73,18 @@ def test_what_an_identity_signed_verifies_and_only_moves_forward(desk, data):
         check(desk, data, "2.sig")
 
 
+def test_a_keyless_signature_without_version_cannot_replace_one_with(desk, data):
+    one = signing.sign(data, None, About(dataset="signs"), out=desk.place / "1.sig", now=desk.now, keyless=fake())
+    body = json.loads(one.statement.payload)
+    del body["predicate"]["bezoar"]
+    (desk.place / "bare.sig").write_bytes(fake()(json.dumps(body).encode()))
+    check(desk, data, "bare.sig")
+    check(desk, data, "1.sig")
+    with pytest.raises(NotTrusted) as caught:
+        check(desk, data, "bare.sig")
+    assert caught.value.reason == "no-version"
+
+
 def test_another_identity_another_type_and_junk(desk, data):
     signing.sign(data, None, About(dataset="signs"), out=desk.place / "a.sig", now=desk.now, keyless=fake("mallory@example.org"))
     with pytest.raises(NotTrusted, match="not signed by 'ann@example.org'"):

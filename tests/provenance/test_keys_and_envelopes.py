@@ -149,3 +149,14 @@ def test_ed25519_accepts_what_the_standard_says():
     key = PublicKey.of(ed25519.Ed25519PublicKey.from_public_bytes(raw))
     assert key.accepts(signature, b"\x72") and not key.accepts(signature, b"\x73") and key.raw() == raw
     assert PrivateKey.make("ed25519").public.kind == "ed25519"
+
+
+def test_bundles_of_other_kinds_are_said_to_be_so(keys):
+    e = envelope(keys["alice"])
+    with pytest.raises(ValueError, match="one signature"):
+        e.signed_by(keys["bob"]).bundle()
+    body = json.loads(e.bundle())
+    for change, words in (({"mediaType": "application/vnd.dev.sigstore.bundle+json;version=0.1"}, "another kind"), ({"mediaType": None}, "another kind"),
+                          ({"verificationMaterial": {"certificate": {"rawBytes": "AAAA"}}}, "with a certificate"), ({"verificationMaterial": 5}, "proper")):
+        with pytest.raises(UnreadableInput, match=words):
+            parse(json.dumps({**body, **change}).encode())

@@ -419,3 +419,34 @@ def test_a_cosignature_from_the_future_keeps_its_time(base):
     head = notes.parse_checkpoint((base / "checkpoint").read_bytes())
     when = NOW + timedelta(days=365)
     assert notes.Note(head.note.text, notes.cosign(head, "w", W1, when).signatures).by([Signer("w", W1.public, notes.WITNESS)])[0][1] == when
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a+b", "a\nb", "x" * 201, "a\u202eb", "\t"])
+def test_names_of_logs_and_witnesses(name):
+    with pytest.raises(UsageError):
+        notes.check_name(name)
+
+
+def signed_text(text, count=1):
+    row = (ORIGIN, LOG[0].hint, KEY.sign(text.encode()))
+    return notes.Note(text, (row,) * count).to_bytes()
+
+
+def test_well_signed_notes_that_are_still_refused():
+    good = notes.checkpoint_text(ORIGIN, 300, bytes(32))
+    notes.check_checkpoint(signed_text(good), LOG)
+    notes.check_checkpoint(signed_text(good, notes.MOST_SIGNATURES), LOG)
+    for text, count, why in ((good, notes.MOST_SIGNATURES + 1, "too many"), (good + "x" * notes.MOST_BYTES + "\n", 1, "bytes"),
+                             (good + "a\tb\n", 1, "control"), (good.replace("AAA=\n", "AAB=\n"), 1, "origin, size and root")):
+        with pytest.raises(UnreadableInput, match=why):
+            notes.check_checkpoint(signed_text(text, count), LOG)
+
+
+def test_a_witness_reads_no_odd_hashes_and_no_large_bodies(tmp_path):
+    w = Watch(tmp_path / "w").witness
+    body = b"old 0\n\n" + notes.sign_checkpoint(ORIGIN, 5, bytes(32), [KEY]).to_bytes()
+    assert w.add_checkpoint(body.replace(b"old 0\n", b"old 0\nAAAA\n"), NOW).status == 400
+    extra = notes.Note(notes.checkpoint_text(ORIGIN, 5, bytes(32)) + "x" * witness.MOST_BODY + "\n", ())
+    signed = notes.Note(extra.text, ((ORIGIN, LOG[0].hint, KEY.sign(extra.text.encode())),))
+    assert w.add_checkpoint(b"old 0\n\n" + signed.to_bytes(), NOW).status == 413
+    assert w.add_checkpoint(body, NOW).status == 200

@@ -136,3 +136,13 @@ def test_no_such_column(tmp_path):
     (tmp_path / "t.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UsageError, match="columns are: a, b"):
         list(rows.records(tmp_path / "t.csv", Columns(id="z")))
+
+
+@pytest.mark.parametrize("change", [{"method": "x"}, {"bits": 25}, {"bits": -1}, {"count": -1}, {"salt": "ab"}, {"root": "AB" * 32}, {"bits": True}])
+def test_seals_are_read_strictly(change):
+    good = RecordTree(SALT, make(9)).seal().to_dict()
+    Seal.from_dict(good)
+    with pytest.raises(UnreadableInput):
+        Seal.from_dict({**good, **change})
+    with pytest.raises(UsageError):
+        RecordTree(b"short", [])

@@ -343,3 +343,59 @@ def test_ten_thousand_random_steps_never_promote_without_two_others(monkeypatch,
         assert done.promoted == expected
         promoted += len(expected)
     assert steps >= 10_000 and promoted > 50
+
+
+def number_of(done):
+    return [n for n, _ in done.faults]
+
+
+def test_policies_and_signatures_that_do_not_fit_their_entries(tmp_path):
+    s = Story(tmp_path / "log")
+    assert s.write("promote", "ab" * 32) == 0  # no policy is in force
+    s.write("policy", "cd" * 32, entries.policy_payload(policy_text()))
+    s.policy(policy_text(1))
+    s.write("sign", "ab" * 32, b"\n")
+    s.write("approve", "ab" * 32, Envelope(b"{}", "text/plain").signed_by(PEOPLE["bob"]).to_json())
+    done = s.done()
+    assert number_of(done) == [0, 1, 3, 4]
+    told = dict(done.faults)
+    assert "no policy" in told[0] and "another policy" in told[1] and "no signature" in told[3] and "no approval" in told[4]
+
+
+def test_a_policy_without_approvers_or_without_a_rule(tmp_path):
+    s = Story(tmp_path / "log")
+    text = policy_text().replace(b'[roles.approve]\nkeys = ["alice", "bob", "carol"]\nthreshold = 2\n', b"").replace(b'datasets = ["*"]', b'datasets = ["x"]')
+    s.policy(text)
+    d = s.sign()
+    s.write("approve", d, entries.approval(d, policy.parse(text).digest, PEOPLE["bob"]))
+    s.write("promote", d)
+    told = dict(s.done().faults)
+    assert "no rule" in told[1] and "no approvers" in told[2] and "no approvers" in told[3]
+
+
+def test_rolled_back_to_what_was_revoked_after_its_promotion(story):
+    d = story.sign()
+    story.approve(d, "bob")
+    story.approve(d, "carol")
+    story.write("promote", d)
+    listed = newest.build("p", 1, NOW, NOW + timedelta(days=2), {}, frozenset(), frozenset([d]))
+    story.write("revoke", d, Envelope(listed, newest.TYPE).signed_by(PEOPLE["dan"]).to_json())
+    number = story.write("rollback", d)
+    assert "revoked" in dict(story.done().faults)[number]
+
+
+def test_without_the_policy_or_the_signature_nothing_is_proved_and_nothing_is_a_fault(tmp_path):
+    from bezoar.provenance.tiles import Reader
+
+    for erased in (0, 1):
+        s = Story(tmp_path / f"log{erased}")
+        s.policy()
+        d = s.sign()
+        s.approve(d, "bob")
+        s.approve(d, "carol")
+        s.write("promote", d)
+        s.log.checkpoint()
+        entry = entries.parse(Reader(s.folder, 5).entry(erased))
+        entries.payload_path(s.folder, entry.payload).unlink()
+        done = s.done()
+        assert not done.faults and not done.promoted and done.gaps[-1][0] == 4

@@ -180,6 +180,14 @@ def test_malformed_statements(desk, changes):
         statement.parse(forged(desk, ["ok"], **changes))
 
 
+@pytest.mark.parametrize("change", [{"version": 0}, {"version": 1 << 31}, {"kind": "cat"}, {"issued": None}, {"expires": None}, {"dataset": "a*"}])
+def test_nothing_is_built_that_would_not_be_read(desk, change):
+    good = About("signs", version=1, issued=desk.now, expires=desk.now + timedelta(days=1))
+    statement.build("s", {}, good)
+    with pytest.raises(UsageError):
+        statement.build("s", {}, replace(good, **change))
+
+
 def test_a_manifest_that_is_too_large_a_pipe_or_missing(tmp_path, monkeypatch):
     with (tmp_path / "big.sig").open("wb") as f:
         f.truncate(10 << 30)

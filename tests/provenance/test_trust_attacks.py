@@ -181,6 +181,14 @@ def _(w):
     w.take(both(w)[0])
 
 
+@case("freeze: a list although the policy names nobody for it", "no-role")
+def _(w):
+    text = w.policy_text(2, newest_role=False)
+    w.step(text, w.signed_policy(text, "alice", "bob"))
+    s, heads = both(w)
+    w.take(s, heads=heads)
+
+
 @case("freeze: expired statement", "expired")
 def _(w):
     s = w.make(1, days=1)
