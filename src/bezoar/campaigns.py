@@ -45,11 +45,24 @@ def _order(item: tuple[str, Group, float]) -> tuple[bool, bool, float, int, str]
     return group.advisory, not group.liftable, p, -len(group.members), name
 
 
+def _of_one_kind(group: Group, host: Group) -> bool:
+    """Whether what `group` knows beyond `host` belongs to it: both lead to a trigger for one target, both count."""
+    return group.liftable and host.liftable and not group.advisory and not host.advisory and group.target == host.target
+
+
+def _joined(host: Group, more: Group) -> Group:
+    """The members of both, each as sure as its own group says; what nature gives is taken in proportion."""
+    members = np.concatenate([host.members, more.members])
+    sure = np.concatenate([np.ones(len(g.members)) if g.sure is None else g.sure for g in (host, more)])
+    order = np.argsort(members, kind="stable")
+    return replace(host, members=members[order], sure=sure[order], expected=host.expected + float(np.sum(1 - sure[len(host.members):])))
+
+
 def campaigns(proposals: list[tuple[str, Group, float]], n: int) -> list[Campaign]:
     """Disjoint campaigns from (detector, group, corrected p) triples that already passed.
 
-    Groups with a trigger claim members first; a later group of mostly claimed members only agrees; one with enough
-    left keeps the rest. Source-level groups stand beside the others and claim nothing.
+    Groups with a trigger claim members first; a later group of mostly claimed members agrees, and gives what else it has
+    where it speaks of the same target; one with enough left keeps the rest. Source-level groups stand beside the others and claim nothing.
     """
     owner = np.full(n, -1)
     out: list[Campaign] = []
@@ -63,7 +76,11 @@ def campaigns(proposals: list[tuple[str, Group, float]], n: int) -> list[Campaig
             first = int(np.bincount(taken).argmax())
             host = out[first]
             if name not in (host.ability, *host.agreeing):
-                out[first] = replace(host, agreeing=(*host.agreeing, name))
+                host = replace(host, agreeing=(*host.agreeing, name))
+            if _of_one_kind(group, host.group) and free.any():
+                host = replace(host, group=_joined(host.group, narrowed(group, free)))
+                owner[group.members[free]] = first
+            out[first] = host
             continue
         rest = narrowed(group, free)
         if len(taken) > len(rest.members) and group.advisory:

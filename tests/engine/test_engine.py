@@ -1,5 +1,7 @@
 """The engine with dummies of a few lines: statuses, corrections, verdicts, resume, determinism."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -173,7 +175,19 @@ def test_groups_that_say_the_same_become_one_campaign():
     a, b = Group(np.arange(20), 1e-9, "backdoor-dirty-label", "a"), Group(np.arange(2, 21), 1e-5, "backdoor-dirty-label", "b")
     big = Group(np.arange(200), 1e-3, "label-flip", "noise", liftable=False)
     made = campaigns([("x", a, 1e-9), ("y", b, 1e-5), ("z", big, 1e-3)], 300)
-    assert [(c.ability, c.agreeing, len(c.group.members)) for c in made] == [("x", ("y",), 20), ("z", (), 180)]
+    assert [(c.ability, c.agreeing, len(c.group.members)) for c in made] == [("x", ("y",), 21), ("z", (), 179)]
+
+
+def test_who_agrees_on_the_target_brings_the_rest_of_its_members():
+    sure = np.full(21, 0.99)
+    host = Group(np.arange(0, 16), 1e-9, "backdoor-dirty-label", "a", target=1, sure=np.ones(16))
+    more = Group(np.arange(0, 21), 1e-5, "backdoor-dirty-label", "b", target=1, sure=sure)
+    (only,) = campaigns([("x", host, 1e-9), ("y", more, 1e-5)], 30)
+    assert only.agreeing == ("y",) and only.group.members.tolist() == list(range(21))
+    assert only.group.sure[:16].min() == 1 and (only.group.sure[16:] == 0.99).all() and only.group.expected == pytest.approx(0.05)
+    for other in (replace(more, target=0), replace(more, liftable=False), replace(more, advisory=True)):
+        (only,) = campaigns([("x", host, 1e-9), ("y", other, 1e-5)], 30)
+        assert only.group.members.tolist() == list(range(16)) and only.agreeing == ("y",)
 
 
 def test_quarantine_keeps_the_expected_share_of_clean_samples_under_fdr():
