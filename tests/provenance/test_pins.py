@@ -452,3 +452,34 @@ def test_pin_and_recheck_as_commands(site, tmp_path, capfd):
     assert call("pin", tmp_path / "links.txt", "--out", tmp_path / "q.jsonl")[0] == 3  # the local network is not reached unasked
     assert call("pin", tmp_path / "none.csv", "--out", tmp_path / "q2.jsonl")[0] == 2
     assert call("recheck", tmp_path / "p.jsonl", "--out", tmp_path / "x", "--snapshot", "yesterday")[0] == 2
+
+
+def test_https_is_not_left_by_a_redirect(monkeypatch):
+    asked = []
+
+    def one(self, url, headers, end, hops):
+        asked.append(url)
+        return "http://good.example/"
+
+    monkeypatch.setattr(Fetcher, "_one", one)
+    with pytest.raises(FetchFailed, match="leaves https"):
+        Fetcher().fetch("https://good.example/", {})
+    assert asked == ["https://good.example/"]
+
+
+@pytest.mark.parametrize(("status", "kind"), [(404, "gone"), (410, "gone"), (403, "failed"), (500, "failed"), (206, "failed"), (204, "failed"), (304, "failed")])
+def test_only_a_plain_answer_counts(site, status, kind):
+    site.pages["/"] = lambda handler, number: handler.send(status, b"" if status in (204, 304) else b"body")
+    with pytest.raises(FetchFailed) as caught:
+        Local(site).fetch("http://good.example/", {})
+    assert (caught.value.kind, caught.value.status) == (kind, status)
+
+
+def test_names_without_an_address_and_odd_addresses():
+    for addresses, kind in (([], "gone"), (["not an address"], "refused")):
+        with pytest.raises(FetchFailed) as caught:
+            Fetcher(resolver=lambda host, port, a=addresses: a).fetch("http://good.example/", {})
+        assert caught.value.kind == kind
+    for url in ("http://1.2.3/", "http://0x5db8d822/", "http://93.184.216.034/", "http://1572395042/"):  # public, but written in an odd way
+        with pytest.raises(FetchFailed, match="odd way"):
+            Fetcher(resolver=lambda host, port: [PUBLIC]).fetch(url, {})

@@ -322,6 +322,27 @@ def test_the_loader_hands_out_only_what_was_signed(desk, data):
         bezoar.open_verified(data, desk.place / "v1.sig", public_key=desk.public("alice"), now=desk.now)
 
 
+def test_the_loader_opens_no_folder_with_other_names_and_needs_one_ground(desk, data):
+    import bezoar
+
+    desk.sign(data)
+    alice = desk.public("alice")
+
+    def opened(**ground):
+        return bezoar.open_verified(data, desk.place / "v1.sig", now=desk.now, **ground)
+
+    for ground in ({}, {"public_key": alice, "policy": desk.place / "p.toml"}):
+        with pytest.raises(UsageError, match="public keys or a policy"):
+            opened(**ground)
+    (data / "more.txt").write_text("x")
+    with pytest.raises(NotTrusted, match="'more.txt' is not signed"):
+        opened(public_key=alice)
+    (data / "more.txt").unlink()
+    (data / "stop/1.txt").unlink()
+    with pytest.raises(NotTrusted, match="'stop/1.txt' is missing"):
+        opened(public_key=alice)
+
+
 def test_large_files_do_not_stay_in_memory_and_are_the_checked_bytes(desk, data, monkeypatch):
     monkeypatch.setattr(guard, "IN_MEMORY", 1000)
     monkeypatch.setattr(files, "PIECE", 512)
