@@ -280,9 +280,10 @@ def copies(name: str, each: int, vary: float, aims: int = 5) -> Setting:
     """Varied copies of each of some samples, under the label of another class; the attacker wants those very samples mistaken."""
     def go(data: Dataset, held: Dataset, rng: np.random.Generator, factor: float) -> Poisoned:
         labels, known = labels_of(data), labels_of(held)
-        code = pick_target(data, None, rng, round(each * aims * factor), clean_label=True)
+        count = min(round(each * aims * factor), int(np.bincount(labels.codes[labels.codes >= 0]).max()))
+        code = pick_target(data, None, rng, count, clean_label=True)
         chosen = draw(np.flatnonzero(known.codes != code), aims, rng)
-        rows = draw(np.flatnonzero(labels.codes == code), round(each * aims * factor), rng)
+        rows = draw(np.flatnonzero(labels.codes == code), count, rng)
         new = variants(held.inputs.take(chosen[np.arange(len(rows)) % aims]), rng, vary, data.inputs)
         done = plant(data, rows, new, None, target=labels.classes[code])
         return replace(done, aim=held.inputs.take(chosen))
