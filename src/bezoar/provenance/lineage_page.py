@@ -55,10 +55,13 @@ def page(graph: Graph, told: dict[str, Any]) -> bytes:
                            f"<td>{_text(r['kind'])}</td><td>{_text(r['label'], 200)}</td><td>{_text(r['relation'], 100)}</td>"
                            f"<td>{_text('; '.join(f'{k}: {v}' for k, v in r.get('facts', {}).items()), 300)}</td></tr>" for r in rows)
             tables.append(f"<h3>{title}: {len(rows):,}</h3>"
+                          f'<div class="wide" tabindex="0">'
                           f"<table><tr><th>steps</th><th>kind</th><th>name</th><th>relation</th><th>facts</th></tr>"
-                          f"{body}</table>" if rows else f"<h3>{title}: nothing</h3>")
+                          f"{body}</table></div>" if rows else f"<h3>{title}: nothing</h3>")
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-            "<title>bezoar trace</title><style>body{font:14px system-ui,sans-serif;margin:24px;color:#222}svg{max-width:100%;height:auto}"
+            '<meta name="viewport" content="width=device-width, initial-scale=1"><title>bezoar trace</title><style>'
+            "body{font:14px system-ui,sans-serif;margin:24px;color:#222}svg{max-width:100%;height:auto}.wide{overflow-x:auto}"
+            "table{border-collapse:collapse}td:last-child{overflow-wrap:anywhere;min-width:16em}"
             "line{stroke:#999;stroke-width:1.2}text{fill:#fff;font:12px system-ui,sans-serif}.k{font-size:10px;opacity:.8}"
             "td,th{text-align:left;padding:2px 10px 2px 0;border-bottom:1px solid "
             "#eee;vertical-align:top}</style></head><body><h1>Trace</h1>"

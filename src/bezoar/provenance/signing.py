@@ -121,7 +121,8 @@ def compare(path: str | Path, signed: Statement, signatures: Sequence[str | Path
     changed = [n for n, d in zip(listing.names, files.digests(listing, threads, tick), strict=True) if signed.digests[n] != d]
     if changed:
         more = f" and {len(changed) - 3:,} more" if len(changed) > 3 else ""
-        raise NotTrusted("changed-file", f"{', '.join(repr(line(n)) for n in changed[:3])}{more}: not the content that was signed",
+        told = [Path(path).name if n == "." else n for n in changed[:3]]  # a single file has no name inside itself
+        raise NotTrusted("changed-file", f"{', '.join(repr(line(n)) for n in told)}{more}: not the content that was signed",
                          advice="get the data again from where it was signed")
     return listing
 
