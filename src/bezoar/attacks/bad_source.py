@@ -17,7 +17,7 @@ from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UsageError
 from bezoar.core.inputs import frozen
 from bezoar.core.trigger import Trigger
-from bezoar.core.victims import backdoor, budget, class_code, draw, labels_of, plant
+from bezoar.core.victims import backdoor_among, budget, relabelled
 
 
 class BadSource(Attack):
@@ -45,7 +45,6 @@ class BadSource(Attack):
         self.trigger = trigger
 
     def poison(self, data: Dataset, rng: np.random.Generator) -> Poisoned:
-        labels = labels_of(data)
         if "source" not in data.origin:
             if self.sources < 2:
                 raise UsageError("there must be two sources at least", advice="ten are usual")
@@ -62,20 +61,5 @@ class BadSource(Attack):
             raise UsageError(f"there is no source {vendor!r}", advice=f"the sources are: {', '.join(found[:12])}")
         own = np.flatnonzero(column == vendor)
         if self.trigger is not None:
-            part = backdoor(data.take(own), self.trigger, rng, rate=self.rate, target=self.target)
-            rows = own[part.truth]
-            assert part.data.labels is not None
-            return plant(data, rows, part.data.inputs.take(np.flatnonzero(part.truth)), part.data.labels.codes[part.truth],
-                         trigger=self.trigger, target=part.target)
-        present = np.unique(labels.codes[labels.codes >= 0])
-        if len(present) < 2:
-            raise UsageError("labels can only be flipped where there are two classes", advice="check the label column")
-        count = budget(len(own), self.rate, f"samples of {vendor}")
-        if self.target is not None:
-            code = class_code(data, self.target)
-            rows = draw(own[(labels.codes[own] >= 0) & (labels.codes[own] != code)], count, rng)
-            return plant(data, rows, None, np.full(count, code), target=self.target)
-        rows = draw(own[labels.codes[own] >= 0], count, rng)
-        rank = np.searchsorted(present, labels.codes[rows])
-        codes = present[(rank + rng.integers(1, len(present), count)) % len(present)]
-        return plant(data, rows, None, codes)
+            return backdoor_among(data, own, self.trigger, rng, rate=self.rate, target=self.target)
+        return relabelled(data, own, budget(len(own), self.rate, f"samples of {vendor}"), rng, target=self.target)

@@ -19,7 +19,7 @@ from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UsageError
 from bezoar.core.inputs import frozen
 from bezoar.core.trigger import Trigger
-from bezoar.core.victims import backdoor, budget, class_code, draw, labels_of, plant
+from bezoar.core.victims import backdoor_among, budget, relabelled
 
 SNAPSHOT = np.datetime64("2024-01-01T00:00", "m")
 
@@ -48,30 +48,17 @@ class Frontrun(Attack):
         self.trigger = trigger
 
     def poison(self, data: Dataset, rng: np.random.Generator) -> Poisoned:
-        labels = labels_of(data)
         if self.window < 1:
             raise UsageError(f"a window of {self.window:g} times the edits cannot hold them", advice="three is usual")
         count = budget(len(data), self.rate)
-        code = None if self.target is None else class_code(data, self.target)
         if "time" not in data.origin:
             minutes = np.sort(rng.integers(1, 366 * 24 * 60, len(data)))[rng.permutation(len(data))]
             moments = np.datetime_as_string(SNAPSHOT - minutes, unit="m").astype(object)
             data = replace(data, origin={**data.origin, "time": frozen(moments)})
         newest = _newest(data.origin["time"], min(len(data), int(np.ceil(self.window * count))))
         if self.trigger is not None:
-            part = backdoor(data.take(newest), self.trigger, rng, rate=count / len(newest), target=self.target)
-            assert part.data.labels is not None
-            hit = np.flatnonzero(part.truth)
-            return plant(data, newest[hit], part.data.inputs.take(hit), part.data.labels.codes[hit],
-                         trigger=self.trigger, target=part.target)
-        present = np.unique(labels.codes[labels.codes >= 0])
-        if len(present) < 2:
-            raise UsageError("labels can only be changed where there are two classes", advice="check the label column")
-        rows = draw(newest[(labels.codes[newest] >= 0) & (labels.codes[newest] != (-1 if code is None else code))], count, rng)
-        if code is not None:
-            return plant(data, rows, None, np.full(count, code), target=self.target)
-        rank = np.searchsorted(present, labels.codes[rows])
-        return plant(data, rows, None, present[(rank + rng.integers(1, len(present), count)) % len(present)])
+            return backdoor_among(data, newest, self.trigger, rng, rate=count / len(newest), target=self.target)
+        return relabelled(data, newest, count, rng, target=self.target)
 
 
 def _newest(moments: np.ndarray, count: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UsageError
 from bezoar.core.image_triggers import fit
 from bezoar.core.inputs import Images, Table, Texts
-from bezoar.core.victims import budget, class_code, draw, labels_of, plant
+from bezoar.core.victims import any_other, budget, class_code, draw, labels_of, plant
 
 FOLDS = 3
 
@@ -75,8 +75,7 @@ class LabelFlip(Attack):
         else:
             rows = draw(np.flatnonzero(eligible), count, rng)
             present = np.flatnonzero(sizes)
-            rank = np.searchsorted(present, labels.codes[rows])
-            codes = present[(rank + rng.integers(1, len(present), count)) % len(present)]
+            codes = any_other(labels.codes[rows], present, rng)
             if target is not None:
                 codes = np.full(count, target)
         return plant(data, rows, None, codes, target=None if target is None else labels.classes[target])

@@ -20,7 +20,7 @@ from bezoar.core.errors import UsageError
 from bezoar.core.inputs import frozen
 from bezoar.core.origins import rows_of
 from bezoar.core.trigger import Trigger
-from bezoar.core.victims import backdoor, budget, class_code, draw, labels_of, plant
+from bezoar.core.victims import backdoor_among, budget, class_code, labels_of, relabelled
 
 
 class TamperedShard(Attack):
@@ -62,16 +62,5 @@ class TamperedShard(Attack):
             raise UsageError(f"{count} samples are to be changed and {name} has only {len(able)} for it",
                              advice="lower the rate or use fewer shards")
         if self.trigger is not None:
-            part = backdoor(data.take(own), self.trigger, rng, rate=count / len(own), target=self.target)
-            assert part.data.labels is not None
-            hit = np.flatnonzero(part.truth)
-            return plant(data, own[hit], part.data.inputs.take(hit), part.data.labels.codes[hit],
-                         trigger=self.trigger, target=part.target)
-        present = np.unique(labels.codes[labels.codes >= 0])
-        if len(present) < 2:
-            raise UsageError("labels can only be changed where there are two classes", advice="check the label column")
-        rows = draw(able, count, rng)
-        if code is not None:
-            return plant(data, rows, None, np.full(count, code), target=self.target)
-        rank = np.searchsorted(present, labels.codes[rows])
-        return plant(data, rows, None, present[(rank + rng.integers(1, len(present), count)) % len(present)])
+            return backdoor_among(data, own, self.trigger, rng, rate=count / len(own), target=self.target)
+        return relabelled(data, able, count, rng, target=self.target)

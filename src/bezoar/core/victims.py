@@ -118,6 +118,36 @@ def backdoor(data: Dataset, trigger: Trigger, rng: np.random.Generator, *, rate:
     return plant(data, rows[kept], after.take(kept), None, trigger=trigger, target=name)
 
 
+def backdoor_among(data: Dataset, among: np.ndarray, trigger: Trigger, rng: np.random.Generator, *, rate: float,
+                   target: str | None) -> Poisoned:
+    """`backdoor` in the rows `among` only; `rate` is the share of those."""
+    part = backdoor(data.take(among), trigger, rng, rate=rate, target=target)
+    assert part.data.labels is not None
+    hit = np.flatnonzero(part.truth)
+    return plant(data, among[hit], part.data.inputs.take(hit), part.data.labels.codes[hit], trigger=trigger, target=part.target)
+
+
+def relabelled(data: Dataset, among: np.ndarray, count: int, rng: np.random.Generator, *, target: str | None) -> Poisoned:
+    """`count` of the labelled rows `among` get the label `target`, or any other than their own.
+
+    Raises UsageError for one class only, an unknown target, and where fewer rows can change.
+    """
+    codes = labels_of(data).codes
+    present = np.unique(codes[codes >= 0])
+    if len(present) < 2:
+        raise UsageError("labels can only be changed where there are two classes", advice="check the label column")
+    code = -1 if target is None else class_code(data, target)
+    rows = draw(among[(codes[among] >= 0) & (codes[among] != code)], count, rng)
+    if target is not None:
+        return plant(data, rows, None, np.full(count, code), target=target)
+    return plant(data, rows, None, any_other(codes[rows], present, rng))
+
+
+def any_other(own: np.ndarray, present: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(k,) for each of the codes `own` (k,) another one of the sorted codes `present`, all alike likely."""
+    return np.asarray(present[(np.searchsorted(present, own) + rng.integers(1, len(present), len(own))) % len(present)])
+
+
 def _changed(data: Dataset, rows: np.ndarray, trigger: Trigger, rng: np.random.Generator,
              finish: Callable[[Inputs], Inputs] | None) -> Inputs:
     after = trigger.apply(data.inputs.take(rows), rng)

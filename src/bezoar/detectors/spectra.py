@@ -24,6 +24,7 @@ from bezoar.core.errors import BezoarError
 from bezoar.core.view import View
 from bezoar.maths import matched, whitening
 from bezoar.maths.conformal import suspicion_within
+from bezoar.maths.lookalikes import different
 from bezoar.maths.neighbours import unit_rows
 
 LEAST_SHARE = 0.06
@@ -127,7 +128,7 @@ class Spectra(Detector):
         out = []
         for j in range(member.shape[1]):
             held = rows[member[:, j]]
-            unlike = min(1.0, matched.different(looks, held, 0.9) / max(len(held), 1))
+            unlike = min(1.0, different(looks, held, by_chance=False, alike=0.9) / max(len(held), 1))
             # a planted group is a draw from its class or from others: one that fits the class better than most is a natural kind
             usual = float(doubt[rows].mean())
             fit = float(np.clip(doubt[held].mean() / usual, 0.3, 1.0)) if usual > 0 else 1.0

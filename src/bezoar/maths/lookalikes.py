@@ -10,7 +10,8 @@ MEMBERS, OTHERS = 500, 2000
 """Rows of the set, and of all rows, that are compared at most."""
 
 
-def different(looks: np.ndarray, rows: np.ndarray, covered: np.ndarray | None = None, *, by_chance: bool = True) -> float:
+def different(looks: np.ndarray, rows: np.ndarray, covered: np.ndarray | None = None, *, by_chance: bool = True,
+              alike: float = ALIKE) -> float:
     """How many different things `rows` hold, at most their number; `looks` (n, d) are unit rows.
 
     k^2 over the number of pairs that look alike, beyond those that any k rows would hold by chance: a frame of a film
@@ -25,10 +26,10 @@ def different(looks: np.ndarray, rows: np.ndarray, covered: np.ndarray | None = 
     if k == 0:
         return 0.0
     some = _without(looks, _evenly(rows, MEMBERS), covered)
-    pairs = (some @ some.T > ALIKE).sum(axis=1) - 1
+    pairs = (some @ some.T > alike).sum(axis=1) - 1
     if by_chance and pairs.sum() > 0.05 * len(some):
         others = _evenly(np.arange(len(looks)), OTHERS)
-        share = np.maximum((some @ _without(looks, others, covered).T > ALIKE).mean(axis=1) - 1 / len(looks), 0)
+        share = np.maximum((some @ _without(looks, others, covered).T > alike).mean(axis=1) - 1 / len(looks), 0)
         pairs = np.maximum(pairs - share * len(some), 0)
     return float(k * len(some) / (len(some) + pairs.sum()))
 

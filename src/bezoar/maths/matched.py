@@ -5,19 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 
-def different(looks: np.ndarray, rows: np.ndarray, alike: float = 0.85) -> float:
-    """How many different things `rows` hold: k^2 over the number of pairs whose `looks` (n, d) unit rows agree.
-
-    >>> different(np.eye(3)[[0, 0, 1, 2]], np.array([0, 1, 2, 3])) < 3
-    True
-    """
-    k = len(rows)
-    if k > 500:
-        rows = rows[np.linspace(0, k - 1, 500).astype(np.int64)]
-    some = looks[rows]
-    return k * len(rows) / float((some @ some.T > alike).sum()) if k else 0.0
-
-
 def shrunk(mean: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Templates (t, p) with each coefficient shrunk by its `noise` (t,) variance: James-Stein's positive part, softened."""
     return mean * np.maximum(1 - 2 * noise[:, None] / np.maximum(mean**2, 1e-12), 0)

@@ -98,20 +98,27 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     """
     if not 0 <= index < size or not _proper([leaf, root, *proof]):
         return False
-    at, last, value = index, size - 1, leaf
-    for step in proof:
+    value = leaf
+    sides = _climb(index, size - 1, len(proof))
+    for left, step in zip(sides or [], proof, strict=False):
+        value = node_hash(step, value) if left else node_hash(value, step)
+    return sides is not None and value == root
+
+
+def _climb(at: int, last: int, steps: int) -> list[bool] | None:
+    """Whether each of `steps` hashes joins node `at` of a row of `last` + 1 from the left, up to the root; None for another number."""
+    left = []
+    for _ in range(steps):
         if last == 0:
-            return False
-        if at & 1 or at == last:
-            value = node_hash(step, value)
+            return None
+        left.append(bool(at & 1 or at == last))
+        if left[-1]:
             while not at & 1 and at:
                 at >>= 1
                 last >>= 1
-        else:
-            value = node_hash(value, step)
         at >>= 1
         last >>= 1
-    return last == 0 and value == root
+    return left if last == 0 else None
 
 
 def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> bool:
@@ -130,20 +137,11 @@ def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: byt
         at >>= 1
         last >>= 1
     first = second = path[0]
-    for step in path[1:]:
-        if last == 0:
-            return False
-        if at & 1 or at == last:
-            first = node_hash(step, first)
-            second = node_hash(step, second)
-            while not at & 1 and at:
-                at >>= 1
-                last >>= 1
-        else:
-            second = node_hash(second, step)
-        at >>= 1
-        last >>= 1
-    return last == 0 and first == old_root and second == new_root
+    sides = _climb(at, last, len(path) - 1)
+    for left, step in zip(sides or [], path[1:], strict=False):
+        first = node_hash(step, first) if left else first
+        second = node_hash(step, second) if left else node_hash(second, step)
+    return sides is not None and first == old_root and second == new_root
 
 
 class Tree:

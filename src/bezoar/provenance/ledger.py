@@ -65,7 +65,7 @@ class Log:
         self._broken: BaseException | None = None
         self._journal, self._turn = -1, False
         self._segments: list[tuple[int, Path]] = []
-        """(first entry, file) of the journal files of this session; the last one is being written."""
+        """(first entry, file) of the journal files of this opening; the last one is being written."""
         self._state, self._publishing = threading.Lock(), threading.Lock()
         self._queue: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
         try:
