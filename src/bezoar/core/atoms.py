@@ -19,8 +19,8 @@ class Atoms:
     expected  (m,) float64: how many holders the modality's own label-free null expects (the same patch code at
               other positions; independence of two columns); NaN where it has no such null
     natural   (m,) float64: how many holders nature gives, without the price of the search; None where it is `expected`
-    faint     scipy.sparse.csc_array, (n, m), bool/uint8: samples that hold an atom less clearly and do not count in any
-              test; None where there are none
+    faint     scipy.sparse.csc_array, (n, m), uint8: samples that hold an atom less clearly, by how much (1: nearly), and do not
+              count in any test; None where there are none
     searched  (len(families),) float64: how many atoms were looked at to arrive at these columns, for multiplicity
     name      name(j) -> plain words for atom j: "the word 'cf'", "patch 3f2a at row 28, column 28"
     seen      (m, L) int32: columns of the modality's `content` through which atom j can be seen, padded with -1, so

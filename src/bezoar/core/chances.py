@@ -24,6 +24,8 @@ STYLE_LEAST = 8
 """Fewest holders of an atom by which a style is told."""
 CHUNK = 500_000
 """Entries of the atom matrix that are held at once with their probabilities."""
+DOUBT = 0.02
+"""Share of the samples whose label is thought to be wrong for other reasons than a trigger."""
 LEAN = 0.9
 """Logits below the prior from which on the content of the holders counts as leaning to the class."""
 PART_SPREAD, PART_FREE = 1.5, 1.2
@@ -51,6 +53,35 @@ class Holders:
     def holders(self, atom: int) -> np.ndarray:
         """Rows that hold an atom."""
         return np.asarray(self.rows.indices[self.rows.indptr[atom]:self.rows.indptr[atom + 1]])
+
+    def unclear(self, atom: int, members: np.ndarray, natural: float, top: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows that hold an atom less clearly, and how likely each goes with its planted holders rather than with nature.
+
+        `members` (m,) hold it clearly, `natural` of them by nature, and carry the label `top` (-1: all labels). Rows that
+        lack little are told by their number in the class against that in the others; of those that do not show the atom at all
+        against what they stand on, as many were planted as stand elsewhere by nature, and their content tells which.
+        """
+        if self.faint is None or not self.known:
+            return members[:0], np.zeros(0)
+        own = slice(self.faint.indptr[atom], self.faint.indptr[atom + 1])
+        rows, lacking = self.faint.indices[own], self.faint.data[own]
+        apart = ~np.isin(rows, members)
+        rows, lacking = rows[apart], lacking[apart]
+        inside = (self.labels[rows] == top) | (top < 0)
+        close = inside & (lacking <= 1) & (top >= 0)
+        chance = np.zeros(len(rows))
+        if close.any():
+            prior = float(self.prior[top])
+            by_nature = ((lacking <= 1) & ~inside).sum() + 0.5
+            chance[close] = max(1 - by_nature * prior / max(1 - prior, 1e-9) / close.sum(), 0)
+        labels = np.maximum(self.labels[rows], 0)
+        share = ((lacking > 1) & (~inside | (top < 0))).sum() / max((self.labels != top).sum(), 1)
+        planted = max(len(members) - natural, 0) * share / max(1 - share, 1e-9)
+        p = (1 - DOUBT) * self.view.label_probabilities()[rows, labels] + DOUBT * self.prior[labels]
+        rest = inside & (lacking > 1)
+        odds = planted / max(rest.sum() - planted, 1.0) * (1 - p) / p * self.prior[labels] / (1 - self.prior[labels])
+        chance[rest] = (odds / (1 + odds))[rest]
+        return rows, chance
 
     def log_searched(self, atom: np.ndarray, by_class: bool) -> np.ndarray:
         """(t,) log of how many tests were made in the family of each atom."""

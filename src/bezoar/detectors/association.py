@@ -90,7 +90,7 @@ class Association(Detector):
             lead = self._lead(found, of)
             p = self._p(found, lead, of)
             self._mark(raw, found, of)
-            groups += self._groups(found, p, lead, of)
+            groups += self._groups(raw, found, p, lead, of)
         if work.known and isinstance(work.content, SeeingChance):
             groups += self._styled(groups, work)
         return Scores(suspicion_within(raw, codes), tuple(_without_repeats(groups)))
@@ -227,17 +227,6 @@ class Association(Detector):
         return min(expected, int((work.labels[members] != top).sum()) / max(1 - float(work.prior[top]), 1e-9))
 
     @staticmethod
-    def _faint(atom: int, members: np.ndarray, top: int, work: Holders) -> tuple[np.ndarray, float]:
-        """Samples of class `top` that hold an atom less clearly, and how many of them nature gives by those of other classes."""
-        if top < 0 or work.faint is None:
-            return members[:0], 0.0
-        rows = np.setdiff1d(work.faint.indices[work.faint.indptr[atom]:work.faint.indptr[atom + 1]], members)
-        inside = rows[work.labels[rows] == top]
-        prior = float(work.prior[top])
-        natural = (len(rows) - len(inside) + 0.5) * prior / max(1 - prior, 1e-9)
-        return (inside, natural) if len(inside) > 2 * natural else (inside[:0], 0.0)
-
-    @staticmethod
     def _core(c: _Candidates, lead: np.ndarray, t: int) -> np.ndarray:
         """The followers of leader t, who have nearly its holders, strongest first."""
         core = np.flatnonzero((lead == t) & (c.target == c.target[t]))
@@ -252,7 +241,7 @@ class Association(Detector):
                 held = held[work.labels[held] == c.target[t]]
             raw[held] = np.maximum(raw[held], c.score[t])
 
-    def _groups(self, c: _Candidates, p: np.ndarray, lead: np.ndarray, work: Holders) -> list[Group]:
+    def _groups(self, raw: np.ndarray, c: _Candidates, p: np.ndarray, lead: np.ndarray, work: Holders) -> list[Group]:
         out = []
         for t in np.flatnonzero(p <= self.alpha):
             core = self._core(c, lead, int(t))
@@ -267,9 +256,11 @@ class Association(Detector):
             name = work.atoms.name(int(c.atom[t]))
             top = target if target >= 0 else _common_label(work.labels[members]) if work.known else -1
             natural = self._natural(c, int(t), members, top, work)
-            faint, by_nature = self._faint(int(c.atom[t]), members, top, work)
-            sure = np.repeat([1 - min(natural / max(len(members), 1), 1), 1 - by_nature / max(len(faint), 1)], [len(members), len(faint)])
-            members, natural = np.r_[members, faint], natural + by_nature
+            faint, chance = work.unclear(int(c.atom[t]), members, natural, top)
+            raw[faint] = np.maximum(raw[faint], chance * c.score[t])
+            faint, chance = faint[chance >= 0.5], chance[chance >= 0.5]
+            sure = np.r_[np.full(len(members), 1 - min(natural / max(len(members), 1), 1)), chance]
+            members, natural = np.r_[members, faint], natural + float((1 - chance).sum())
             order = np.argsort(members)
             members, sure = members[order], sure[order]
             where = "" if target < 0 else f" in class {work.classes[target]}"

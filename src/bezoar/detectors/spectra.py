@@ -30,6 +30,8 @@ from bezoar.maths.neighbours import unit_rows
 LEAST_SHARE = 0.06
 """A group whose content fits its label is at least this part of its class: clean-label patterns need such shares to teach a
 model anything, and a dozen framed pictures or four of one series are common."""
+LEAST_SCALE = {"backdoor-dirty-label": 3.0, "backdoor-clean-label": 5.0}
+"""Nats by which nature's strongest patterns vary at least. Where the content fits the labels nature has more of them."""
 CONTRADICTION = 2.0
 """Nats by which the content of a group's members has to contradict their label before the label is called changed."""
 
@@ -79,7 +81,8 @@ class Spectra(Detector):
         looks, level = _looks(signal)
         near = whitening.alike(looks)
         seed = int(rng.integers(1 << 31))
-        groups: list[Group] = []
+        every: list[_Candidate] = []
+        likely: list[tuple[int, Group]] = []
         raw = np.zeros(n)
         for local in (False, True):
             z = whitening.without_alike(signal, near) if local else np.array(signal, np.float32)
@@ -88,15 +91,16 @@ class Spectra(Detector):
                 whitening.sphere(z, self.rank, np.random.default_rng(seed))
             whitening.same_energy(z)
             found = [c for code in large for c in self._search(z, codes, large, int(code), doubt, level, near, seed)]
-            p = _significance(np.array([c.strength for c in found]), np.array([c.code for c in found]))
-            for c, value in zip(found, np.minimum(2 * p, 1), strict=True):
+            for c, value in zip(found, _p_values(found, "backdoor-dirty-label"), strict=True):
                 if value <= self.alpha:
                     group = self._group(view, z, c, float(value), doubt)
                     enough = len(c.rows) >= self.kinds and len(group.members) >= LEAST_SHARE * len(c.rows)
                     if enough or group.threat == "backdoor-dirty-label":
-                        groups.append(group)
+                        likely.append((len(every), group))
                 raw[c.rows] = np.maximum(raw[c.rows], np.sqrt(max(c.strength, 0.0)) * np.maximum(c.scores, 0))
-        groups = _without_repeats(groups)
+                every.append(c)
+        p = {threat: _p_values(every, threat) for threat in LEAST_SCALE}  # each pass also shows how strong nature's patterns are
+        groups = _without_repeats([replace(g, p_value=float(p[g.threat][i])) for i, g in likely], self.alpha)
         for g in groups:
             raw[g.members] += raw.max() * (0.5 + 0.5 * (g.sure if g.sure is not None else 1.0))
         small = np.flatnonzero(size < self.smallest_class)
@@ -196,11 +200,15 @@ def _looks(signal: np.ndarray, columns: int = 64) -> tuple[np.ndarray, np.ndarra
     return unit_rows(part), unit_rows(part / np.maximum(np.sqrt(spread[loud]), 1e-6))
 
 
-def _significance(strength: np.ndarray, code: np.ndarray, share: float = 0.25, margin: float = 1.5) -> np.ndarray:
+def _p_values(found: list[_Candidate], threat: str) -> np.ndarray:
+    return _significance(np.array([c.strength for c in found]), np.array([c.code for c in found]), LEAST_SCALE[threat])
+
+
+def _significance(strength: np.ndarray, code: np.ndarray, least: float, share: float = 0.25, margin: float = 1.5) -> np.ndarray:
     """Family-wise p of each strength as the largest of all, by the tail of the candidates of other classes.
 
     The tail above the upper `share` is exponential with its mean excess, less the two largest (they may be planted too),
-    widened by `margin`.
+    or such that the third best of the other classes is no surprise, or `least`, widened by `margin`.
     """
     p = np.ones(len(strength))
     for c in np.unique(code):
@@ -210,22 +218,27 @@ def _significance(strength: np.ndarray, code: np.ndarray, share: float = 0.25, m
         start = float(np.quantile(others, 1 - share))
         above = others[others > start]
         above = above[:-2] if len(above) > 6 else above
-        scale = margin * max(float(above.mean() - start) if len(above) else 0.0, 3.0)
+        scale = max(float(above.mean() - start) if len(above) else 0.0, least)
+        best = sorted(float(strength[code == o].max()) for o in np.unique(code) if o != c)
+        number = len(strength) * share
+        if len(best) >= 3 and number > 3:
+            scale = max(scale, (best[-3] - start) / max(np.log(number / 3), 1.0))
         mine = code == c
-        p[mine] = np.minimum(len(strength) * share * np.exp(-(strength[mine] - start) / scale), 1.0)
+        p[mine] = np.minimum(number * np.exp(-(strength[mine] - start) / (margin * scale)), 1.0)
         p[mine] = np.where(strength[mine] > start, p[mine], 1.0)
     return p
 
 
-def _without_repeats(groups: list[Group]) -> list[Group]:
-    """Groups that share many members become one, with the least p; one that shares most gives it its other members too."""
+def _without_repeats(groups: list[Group], alpha: float) -> list[Group]:
+    """Those with a p of at most `alpha`. Of groups that share many members the one with the least p stays; one that shares most
+    of them gives it its other members too, whatever its own p."""
     kept: list[Group] = []
     for g in sorted(groups, key=lambda g: (g.p_value, -len(g.members))):
         shared = [len(np.intersect1d(g.members, k.members)) / max(min(len(g.members), len(k.members)), 1) for k in kept]
         most = int(np.argmax(shared)) if shared else -1
-        if len(g.members) and max(shared, default=0.0) <= 0.3:
+        if len(g.members) and max(shared, default=0.0) <= 0.3 and g.p_value <= alpha:
             kept.append(g)
-        elif len(g.members) and shared[most] > 0.6:
+        elif len(g.members) and kept and shared[most] > 0.6:
             kept[most] = _joined(kept[most], g)
     return kept
 

@@ -101,7 +101,7 @@ class Crowds:
     y, x      (c,) upper left corner of the place
     reach     (c,) pixels by which its place moves: 0 or 1
     row, of   (pairs) pictures and the templates that they hold
-    faint     (2, pairs) pictures and the templates that they would hold, were one more side of the window sharp
+    faint     (3, pairs) pictures, the templates that they would hold were the window cut off sharply, and how many sides lack
     log_p     (c,) log probability of so many holders under counts at other places, not corrected for the search
     mean      (c,) holders expected there by nature
     looked    cells searched
@@ -219,16 +219,16 @@ def crowded(pictures: np.ndarray, looks: np.ndarray, w: Windows, *, tables: int 
         unlike = different(looks, sharp, _covered(looks, w.shape, float(y[t]), float(x[t])))
         if unlike < max(least, ENOUGH[reach[t]] * nature):
             continue
-        held, blunt = _blunt(pictures, light, values[t], y[t], x[t], int(reach[t]), sharp)
+        held, blunt, lacking = _blunt(pictures, light, values[t], y[t], x[t], int(reach[t]), sharp)
         rows.append(held)
-        faint.append(np.stack([blunt, np.full(len(blunt), len(kept))]))
+        faint.append(np.stack([blunt, np.full(len(blunt), len(kept)), lacking]))
         of.append(np.full(len(rows[-1]), len(kept)))
         log_p.append(spread_tail(np.floor(unlike + 0.5), nature))
         mean.append(nature)
         kept.append(t)
     empty = [np.zeros(0, np.int64)]
     return Crowds(values[kept], y[kept], x[kept], reach[kept], np.concatenate(rows or empty), np.concatenate(of or empty),
-                  np.concatenate(faint or [np.zeros((2, 0), np.int64)], axis=1), np.array(log_p), np.array(mean), looked)
+                  np.concatenate(faint or [np.zeros((3, 0), np.int64)], axis=1), np.array(log_p), np.array(mean), looked)
 
 
 def _covered(looks: np.ndarray, places: tuple[int, int], y: float, x: float) -> np.ndarray:
@@ -280,9 +280,9 @@ def _light(pictures: np.ndarray) -> np.ndarray:
 
 
 def _blunt(pictures: np.ndarray, light: np.ndarray, value: np.ndarray, y: int, x: int, reach: int,
-           sharp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+           sharp: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`sharp` with the pictures that match although their window is not cut off sharply, where these are few; where they are
-    many, those of them apart that lack only one sharp side."""
+    many, they come apart, with the number of sharp sides that each lacks."""
     n, h, w = pictures.shape[:3]
     near, down, across = np.full(n, np.inf), np.zeros(n, np.int64), np.zeros(n, np.int64)
     most = TOLERANCE * FEATURES**0.5 + 1  # no grey level of a match is further off
@@ -299,8 +299,8 @@ def _blunt(pictures: np.ndarray, light: np.ndarray, value: np.ndarray, y: int, x
     alike = np.flatnonzero(near < TOLERANCE**2)
     extra = np.setdiff1d(alike, sharp)
     if len(extra) <= max(2, 0.25 * len(sharp)):
-        return np.union1d(sharp, extra), extra[:0]
-    return sharp, extra[_lacking(pictures, extra, down[extra], across[extra]) <= 1]
+        return np.union1d(sharp, extra), extra[:0], extra[:0]
+    return sharp, extra, np.maximum(_lacking(pictures, extra, down[extra], across[extra]), 1)
 
 
 def _lacking(pictures: np.ndarray, row: np.ndarray, y: np.ndarray, x: np.ndarray, contrast: float = STAND_OUT) -> np.ndarray:

@@ -131,7 +131,7 @@ class Image(Modality):
         log_p = np.minimum(found.log_p + np.log(max(found.looked / max(len(found.y), 1), 1.0)), 0.0)
         shape = (len(x), len(found.y))
         matrix = csc_array((np.ones(len(found.row), np.uint8), (found.row, found.of)), shape=shape)
-        faint = csc_array((np.ones(found.faint.shape[1], np.uint8), tuple(found.faint)), shape=shape)
+        faint = csc_array((found.faint[2].astype(np.uint8), tuple(found.faint[:2])), shape=shape)
 
         def name(j: int) -> str:
             by = ", moving by a pixel" if found.reach[j] else ""
