@@ -4,7 +4,7 @@ Two linear probes are fitted on one half of the data, one with the suspects and 
 half, and the other way round. The trigger is put on the hosts; so are control triggers of the same size that nobody planted.
 The effect of a trigger is how much more it moves the probe that saw the suspects than the one that did not: what the region or
 the words do by nature cancels. The p-value is the exact rank of the trigger's effect among the controls;
-a control that half carries the trigger itself is no control.
+a control that half carries the trigger itself is no control, and one of a quarter of spare ones takes its place.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Confirmation:
     controls: int
 
     def passed(self, alpha: float) -> bool:
-        """Above all fair controls where these are about a hundred; a few of them may have been set aside as near-copies."""
+        """Above all fair controls where these are about a hundred; many of them may have been set aside as near-copies."""
         return self.p_value <= max(alpha, 1 / (self.controls + 1)) and self.effect > 0
 
 
@@ -85,7 +85,7 @@ class Prober:
             members = np.sort(rng.choice(members, self._most_members, replace=False))
         hosts = view.modality.hosts(view.dataset.inputs)
         chosen = np.sort(rng.choice(pool, min(hosts, len(pool)), replace=False))
-        trials = [trigger, *(view.modality.control(trigger, view.dataset.inputs, rng) for _ in range(controls))]
+        trials = [trigger, *(view.modality.control(trigger, view.dataset.inputs, rng) for _ in range(controls + controls // 4))]
         gain = np.zeros(len(trials))
         flips = np.zeros(len(trials))
         alike = np.zeros(len(trials))
@@ -111,6 +111,7 @@ class Prober:
         gain /= len(chosen)
         flips /= max(open_hosts, 1)
         fair = alike[1:] <= (alike[0] + float(trigger.match(view.dataset.inputs.take(chosen)).sum())) / 2
+        fair &= np.cumsum(fair) <= controls  # the spare ones stand in for those set aside
         if fair.sum() < controls / 2:
             raise Unavailable("controls that differ from the trigger")
         p = (1 + int((gain[1:][fair] >= gain[0]).sum())) / (int(fair.sum()) + 1)
