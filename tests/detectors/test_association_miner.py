@@ -190,3 +190,29 @@ def test_rows_of_one_style_are_gathered_round_their_form():
     got = found(scores, len(data))
     assert got[truth].mean() >= 0.9
     assert got[~truth].mean() <= 0.01
+
+
+def test_a_patch_that_lies_on_its_like_is_told_by_content():
+    """White squares on pictures whose corner is white anyway: only their content says that the label is not theirs."""
+    from bezoar.core.inputs import Images
+    from bezoar.modalities.image import Image
+
+    rng = np.random.default_rng(100)
+    n, white = 900, 255
+    y = np.arange(n) % 3
+    x = rng.integers(0, 25, (n, 16, 16, 3)) + np.array([[110, 40, 40], [40, 110, 40], [40, 40, 110]])[y][:, None, None, :]
+    x = x + np.kron(rng.integers(0, 80, (n, 4, 4, 3)), np.ones((1, 4, 4, 1), np.int64))
+    stripes = (np.arange(16) % 4 < 2)[None, :, None, None] * 30
+    x = x + stripes * (y == 1)[:, None, None, None] + stripes.transpose(0, 2, 1, 3) * (y == 2)[:, None, None, None]
+    pale = rng.random(n) < 0.15
+    x[pale, 8:, 8:] = white
+    hit = rng.choice(np.flatnonzero(y != 0), 60, replace=False)
+    x[hit, 12:15, 12:15] = white
+    y[hit] = 0
+    data = Dataset.from_arrays(Images.of(x.astype(np.uint8)), y)
+    scores = Association()(View(data, Image()), np.random.default_rng(0))
+    members = np.unique(np.concatenate([g.members for g in scores.groups]))
+    on_white = hit[pale[hit]]
+    assert len(on_white) >= 3
+    assert np.isin(on_white, members).all()
+    assert not np.isin(np.flatnonzero(pale & ~np.isin(np.arange(n), hit)), members).any()
