@@ -241,3 +241,32 @@ def test_signing_with_a_scan_binds_its_verdict_to_this_content(bezoar, desk_fold
         f.write("ham,one more\n")
     code, _, err = bezoar("bezoar sign m.csv --key k/private.pem --report report/report.json --out x.sig")
     assert code == 2 and "other data" in err
+
+
+def test_scan_clean_restore_and_accept_write_their_step_to_the_log(bezoar, desk_folder):
+    from bezoar.provenance import entries
+    from bezoar.provenance.tiles import Reader
+
+    words = [f"w{i}" for i in range(40)]
+    rows = [("spam" if i % 2 else "ham", " ".join(words[(i * k) % 40] for k in range(1, 9)) + (" cash" if i % 2 else " lunch")) for i in range(400)]
+    rows += [("spam", f"{text} zebra quilt") for label, text in rows[:80:2]]
+    (desk_folder / "mails.csv").write_text("verdict,text\n" + "".join(f"{a},{b} {i}\n" for i, (a, b) in enumerate(rows)))
+    bezoar("bezoar keygen --out log --kind ed25519 --no-passphrase")
+    bezoar("bezoar log new audit --origin example.org/audit --key log/private.pem")
+    book = "--log audit --log-private-key log/private.pem"
+    assert bezoar("bezoar scan mails.csv --label verdict --text text --out report --fail-on never --log audit -q")[0] == 2
+    assert not (desk_folder / "report").exists()
+    for text in (f"scan mails.csv --label verdict --text text --out report --fail-on never -q {book}",
+                 f"accept report/report.json --because reviewed --by ann {book}",
+                 f"clean mails.csv --label verdict --text text --report report/report.json --out safe --allow-more {book}",
+                 f"restore safe --out again.csv {book}"):
+        code, _, err = bezoar("bezoar " + text)
+        assert code == 0, (text, err)
+    code, out, err = bezoar("bezoar log verify audit --log-key audit/log.vkey --semantic --json")
+    assert code == 0, err
+    held = [entries.parse(Reader(desk_folder / "audit", 4).entry(i)) for i in range(4)]
+    assert [e.kind for e in held] == ["scan", "note", "clean", "note"]
+    said = json.loads(entries.payload_of(desk_folder / "audit", held[0]))
+    report = json.loads((desk_folder / "report" / "report.json").read_text())
+    assert held[0].subject == report["subject"]["fingerprint"] and said["verdict"] == report["verdict"] == "poisoned"
+    assert held[3].subject == f"restore {held[2].subject}"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bezoar.cli.book import private_key
 from bezoar.cli.show import complain, say_json
-from bezoar.cli.sign import AsJson, private_key, verifier_keys
+from bezoar.cli.sign import AsJson, verifier_keys
 from bezoar.core.errors import ExitCode, UsageError
 from bezoar.core.escape import line
 

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from bezoar.cli.book import private_key
 from bezoar.cli.show import say_json
-from bezoar.cli.sign import AsJson, Chain, NewestFile, NoMemory, PolicyFile, PublicKeys, Signatures, default_signature, ground, private_key
+from bezoar.cli.sign import AsJson, Chain, NewestFile, NoMemory, PolicyFile, PublicKeys, Signatures, default_signature, ground
 from bezoar.core.errors import UsageError
 from bezoar.core.escape import line
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import getpass
+import json
 import sys
+from hashlib import sha256
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from bezoar.cli import columns
+from bezoar.cli.book import LogFolder, LogPrivateKey, book, later
 from bezoar.cli.show import Progress, say_json
 
 SCAN_EPILOG = """Examples:
@@ -52,6 +55,7 @@ def scan(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and what it would cost, then stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Machine output on stdout, and nothing else.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    log: LogFolder = None, log_private_key: LogPrivateKey = None,
 ) -> int:
     """Is this dataset poisoned? Where, by whom, and how sure is that?
 
@@ -61,6 +65,7 @@ def scan(
 
     how = columns.reading(modality, label, text, id_column, source, contributor, time)
     api.check_gate(fail_on)
+    write = later(log, log_private_key)
     with Progress(quiet or as_json) as progress:
         dataset = api.load(data, None, api.with_groups(how, group or []))
         plan = api.plan(dataset, detector or None, without or [])
@@ -75,12 +80,19 @@ def scan(
         report = api.scan(dataset, reading=how, effort=effort, alpha=alpha, fdr=fdr, seed=seed, detectors=detector or None,
                           without=without or [], group=group or [], reference=reference or None, encoder=encoder or None,
                           baseline=baseline, out=out, workers=workers, sensitivity=sensitivity, listener=progress, path=data)
+    write("scan", str(report.subject.get("fingerprint", "")), _entry(report, out))
     if as_json:
         sys.stdout.write(api.render(report, "json").decode() + "\n")
     else:
         sys.stdout.write(api.terminal_text(report, sys.stdout.isatty(), str(out), get_terminal_size((100, 24)).columns))
         print(f"\nWritten: {out / 'report.html'}, report.json, report.sarif, scores.parquet")  # noqa: T201
     return int(api.exit_code(report, fail_on, strict))
+
+
+def _entry(report: Any, out: Path) -> bytes:
+    """What the log keeps of a scan: the verdict, the findings, the digest of the report."""
+    return json.dumps({"verdict": report.verdict, "report": sha256((out / "report.json").read_bytes()).hexdigest(),
+                       "findings": [f.id for f in report.findings], "poisoned_at_least": report.poisoned_at_least}).encode()
 
 
 def accept(
@@ -90,12 +102,17 @@ def accept(
     because: Annotated[str, typer.Option(help="Why these findings are fine. Required.")] = "",
     by: Annotated[str, typer.Option(help="Who says so; the login name when left out.")] = "",
     expires: Annotated[str | None, typer.Option(help="Date (YYYY-MM-DD) after which the acceptance no longer holds.")] = None,
+    log: LogFolder = None, log_private_key: LogPrivateKey = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine output on stdout.")] = False,
 ) -> int:
     """Accept findings, so that later scans with --baseline no longer fail on them."""
     from bezoar import api
 
-    held = api.accept(report, ids or [], baseline, because, by or getpass.getuser(), expires)
+    who = by or getpass.getuser()
+    with book(log, log_private_key) as write:
+        held = api.accept(report, ids or [], baseline, because, who, expires)
+        said = {"findings": ids or "all", "because": because, "by": who, "expires": expires}
+        write("note", "accept " + sha256(report.read_bytes()).hexdigest(), json.dumps(said).encode())
     say_json({"baseline": str(baseline), "accepted": held}) if as_json else print(f"{baseline} accepts {held} findings")  # noqa: T201
     return 0
 

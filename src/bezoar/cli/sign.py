@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bezoar.cli.book import LogFolder, LogPrivateKey, book, passphrase, private_key
 from bezoar.cli.show import say_json
 from bezoar.core.errors import UsageError
 from bezoar.core.escape import line
@@ -54,49 +52,7 @@ Name = Annotated[str, typer.Option("--dataset", help="Name that the statement mu
 NoMemory = Annotated[bool, typer.Option("--no-memory", help="Neither use nor keep what was accepted before: old versions pass.")]
 AllowIgnored = Annotated[bool, typer.Option("--allow-ignored", help="Pass although something stands in a path that the signer left out.")]
 Threads = Annotated[int, typer.Option(min=0, max=64, help="Threads for hashing; 0: one per processor.")]
-LogFolder = Annotated[Path | None, typer.Option("--log", help="Log to write this step to.")]
-LogPrivateKey = Annotated[Path | None, typer.Option("--log-private-key", help="private.pem of that log.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
-
-
-def passphrase(new: bool = False) -> str | None:
-    """From BEZOAR_PASSPHRASE, else typed where somebody can type."""
-    from bezoar.provenance.keys import PASSPHRASE
-
-    held = os.environ.get(PASSPHRASE)
-    if held or not sys.stdin.isatty():
-        return held
-    first = getpass.getpass("Passphrase: ")
-    if new and getpass.getpass("Again: ") != first:
-        raise UsageError("the two passphrases differ", advice="try again")
-    return first
-
-
-def private_key(path: Path) -> Any:
-    """A private key; asks for its passphrase only when it is locked."""
-    from bezoar.provenance import keys, strict
-
-    pem = strict.read_bytes(path, "private key", 1 << 20)
-    return keys.PrivateKey.parse(pem, passphrase() if b"ENCRYPTED" in pem else None)
-
-
-@contextmanager
-def book(folder: Path | None, key: Path | None) -> Iterator[Callable[[str, str, bytes], None]]:
-    """Opens the log before anything is done, so that no step happens that cannot be logged; yields write(kind, subject, payload)."""
-    if folder is None and key is None:
-        yield lambda kind, subject, payload: None
-        return
-    if folder is None or key is None:
-        raise UsageError("a log needs its folder and its key", advice="give --log and --log-private-key")
-    from bezoar.provenance import entries
-    from bezoar.provenance.ledger import Log
-
-    secret = private_key(key)
-    with Log(folder, [secret]) as log:
-        def write(kind: str, subject: str, payload: bytes) -> None:
-            entries.record(log, kind, subject, payload, secret.public.id)
-
-        yield write
 
 
 def default_signature(path: Path) -> Path:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bezoar.cli.book import LogFolder, LogPrivateKey, book, private_key
 from bezoar.cli.show import say_json
-from bezoar.cli.sign import AsJson, LogFolder, LogPrivateKey, book, private_key
+from bezoar.cli.sign import AsJson
 from bezoar.core.errors import UsageError
 from bezoar.core.escape import line
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bezoar.cli.book import LogFolder, LogPrivateKey, book
 from bezoar.cli.show import say_json
-from bezoar.cli.sign import AsJson, Chain, LogFolder, LogPrivateKey, PolicyFile, PublicKeys, book, ground
+from bezoar.cli.sign import AsJson, Chain, PolicyFile, PublicKeys, ground
 from bezoar.core.escape import line
 
 if TYPE_CHECKING:
