@@ -154,6 +154,46 @@ def test_croissant_is_read_by_its_own_library(world):
     assert {d.sha256 for d in metadata.distribution} == {d.hex() for d in world[1].statement.digests.values()}
 
 
+def test_spdx_is_read_by_its_own_library_against_its_shapes(world):
+    models = pytest.importorskip("spdx_python_model")
+    document = exports.export("spdx", world)
+    model, held = models.load_data(document)
+    assert model is models.v3_0_1
+    assert len(list(held.foreach_type(model.ai_AIPackage))) == 2 and len(list(held.foreach_type(model.dataset_DatasetPackage))) == 3
+    assert not held.missing_ids
+    for part in document["@graph"]:  # a value that the shapes do not know is refused: the library does check
+        if part["type"] == "Relationship":
+            part["relationshipType"] = "spelledBy"
+    with pytest.raises(ValueError, match="spelledBy"):
+        models.load_data(document)
+
+
+def _facets(part):
+    base = {"type": "object", "required": ["_producer", "_schemaURL"],
+            "properties": {"_producer": {"type": "string", "format": "uri"}, "_schemaURL": {"type": "string", "format": "uri"}}}
+    return {"type": "object", "required": list(part), "properties": {**part, "facets": {"type": "object", "additionalProperties": base}}}
+
+
+def test_openlineage_events_have_what_version_2_of_the_specification_asks_for(world):
+    import jsonschema
+
+    named = {"namespace": {"type": "string", "minLength": 1}, "name": {"type": "string", "minLength": 1}}
+    datasets = {"type": "array", "items": _facets(named)}
+    event = {"type": "object", "required": ["eventTime", "producer", "schemaURL", "run", "job"],
+             "properties": {"eventType": {"enum": ["START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"]},
+                            "eventTime": {"type": "string", "format": "date-time"}, "producer": {"type": "string", "format": "uri"},
+                            "schemaURL": {"type": "string", "format": "uri", "pattern": "^https://openlineage.io/spec/2-"},
+                            "run": _facets({"runId": {"type": "string", "format": "uuid"}}), "job": _facets(named),
+                            "inputs": datasets, "outputs": datasets}}
+    events = exports.export("openlineage", world)
+    check = jsonschema.Draft202012Validator(event, format_checker=jsonschema.FormatChecker())
+    for e in events:
+        check.validate(e)
+        assert all("datasetVersion" in d["facets"]["version"] for d in (*e["inputs"], *e["outputs"]) if "facets" in d)
+    with pytest.raises(jsonschema.ValidationError):
+        check.validate({**events[0], "run": {"runId": "seven"}})
+
+
 def test_openlineage_and_spdx_say_what_the_statements_say(world):
     events = exports.export("openlineage", world)
     assert len(events) == 5 and all(e["eventType"] == "COMPLETE" and re.fullmatch(r"[0-9a-f-]{36}", e["run"]["runId"]) for e in events)
