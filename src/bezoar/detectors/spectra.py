@@ -30,8 +30,8 @@ from bezoar.maths.neighbours import unit_rows
 LEAST_SHARE = 0.06
 """A group whose content fits its label is at least this part of its class: clean-label patterns need such shares to teach a
 model anything, and a dozen framed pictures or four of one series are common."""
-LEAST_SCALE = {"backdoor-dirty-label": 3.0, "backdoor-clean-label": 5.0}
-"""Nats by which nature's strongest patterns vary at least. Where the content fits the labels nature has more of them."""
+LEAST_SCALE = 3.0
+"""Nats by which nature's strongest patterns vary at least."""
 CONTRADICTION = 2.0
 """Nats by which the content of a group's members has to contradict their label before the label is called changed."""
 
@@ -91,7 +91,7 @@ class Spectra(Detector):
                 whitening.sphere(z, self.rank, np.random.default_rng(seed))
             whitening.same_energy(z)
             found = [c for code in large for c in self._search(z, codes, large, int(code), doubt, level, near, seed)]
-            for c, value in zip(found, _p_values(found, "backdoor-dirty-label"), strict=True):
+            for c, value in zip(found, _p_values(found), strict=True):
                 if value <= self.alpha:
                     group = self._group(view, z, c, float(value), doubt)
                     enough = len(c.rows) >= self.kinds and len(group.members) >= LEAST_SHARE * len(c.rows)
@@ -99,8 +99,8 @@ class Spectra(Detector):
                         likely.append((len(every), group))
                 raw[c.rows] = np.maximum(raw[c.rows], np.sqrt(max(c.strength, 0.0)) * np.maximum(c.scores, 0))
                 every.append(c)
-        p = {threat: _p_values(every, threat) for threat in LEAST_SCALE}  # each pass also shows how strong nature's patterns are
-        groups = _without_repeats([replace(g, p_value=float(p[g.threat][i])) for i, g in likely], self.alpha)
+        p = _p_values(every)  # each pass also shows how strong nature's patterns are
+        groups = _without_repeats([replace(g, p_value=float(p[i])) for i, g in likely], self.alpha)
         for g in groups:
             raw[g.members] += raw.max() * (0.5 + 0.5 * (g.sure if g.sure is not None else 1.0))
         small = np.flatnonzero(size < self.smallest_class)
@@ -175,9 +175,9 @@ def _planted(unit: np.ndarray, member: np.ndarray, s: np.ndarray, kinship: float
     """0 (a natural kind) to 1: planted rows stand apart, on one side only, are a chance draw plus one fixed pattern, and
     are no kin."""
     middle = float(np.median(s[member]))
-    apart = (middle - 2.5) / 1.5
-    sided = (1.1 + float(s.min()) / max(middle, 1e-6)) / 0.3
-    gap = (1.6 - matched.between(member, s)) / 0.5
+    apart = (middle - 4.0) / 2.0
+    sided = (1.04 + float(s.min()) / max(middle, 1e-6)) / 0.3
+    gap = (1.35 - matched.between(member, s)) / 0.5
     stranger = (3.1 - kinship) / 0.8
     if min(apart, sided, gap, stranger) <= 0:
         return 0.0
@@ -200,15 +200,15 @@ def _looks(signal: np.ndarray, columns: int = 64) -> tuple[np.ndarray, np.ndarra
     return unit_rows(part), unit_rows(part / np.maximum(np.sqrt(spread[loud]), 1e-6))
 
 
-def _p_values(found: list[_Candidate], threat: str) -> np.ndarray:
-    return _significance(np.array([c.strength for c in found]), np.array([c.code for c in found]), LEAST_SCALE[threat])
+def _p_values(found: list[_Candidate]) -> np.ndarray:
+    return _significance(np.array([c.strength for c in found]), np.array([c.code for c in found]))
 
 
-def _significance(strength: np.ndarray, code: np.ndarray, least: float, share: float = 0.25, margin: float = 1.5) -> np.ndarray:
+def _significance(strength: np.ndarray, code: np.ndarray, share: float = 0.25, margin: float = 1.5) -> np.ndarray:
     """Family-wise p of each strength as the largest of all, by the tail of the candidates of other classes.
 
     The tail above the upper `share` is exponential with its mean excess, less the two largest (they may be planted too),
-    or such that the third best of the other classes is no surprise, or `least`, widened by `margin`.
+    or such that the third best of the other classes is no surprise, or `LEAST_SCALE`, widened by `margin`.
     """
     p = np.ones(len(strength))
     for c in np.unique(code):
@@ -218,7 +218,7 @@ def _significance(strength: np.ndarray, code: np.ndarray, least: float, share: f
         start = float(np.quantile(others, 1 - share))
         above = others[others > start]
         above = above[:-2] if len(above) > 6 else above
-        scale = max(float(above.mean() - start) if len(above) else 0.0, least)
+        scale = max(float(above.mean() - start) if len(above) else 0.0, LEAST_SCALE)
         best = sorted(float(strength[code == o].max()) for o in np.unique(code) if o != c)
         number = len(strength) * share
         if len(best) >= 3 and number > 3:
