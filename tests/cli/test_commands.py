@@ -1,6 +1,10 @@
 """The command line as a user types it: a planted phrase is found, gated, accepted, cleaned, restored."""
 
+import errno
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -105,3 +109,40 @@ def test_list_and_explain_read_the_registry(bezoar, desk):
 
 def test_version(bezoar, desk):
     assert bezoar("--version", cwd=desk).out.startswith("bezoar 0.")
+
+
+def _run(words, cwd, **how):
+    return subprocess.Popen([sys.executable, "-W", "ignore", "-m", "bezoar.cli.main", *map(str, words)], cwd=cwd, stderr=subprocess.PIPE, **how)
+
+
+@pytest.mark.parametrize("form", ["terminal", "html"])
+def test_a_reader_that_leaves_changes_nothing(desk, scanned, form):
+    report = scanned[0] / "report.json"
+    left = _run(["show", report, "--format", form], desk, stdout=subprocess.PIPE)
+    left.stdout.close()
+    assert left.wait(60) == 0 and left.stderr.read() == b""
+
+
+def test_the_exit_code_of_a_scan_is_true_without_a_reader_and_without_an_output(desk, tmp_path):
+    left = _run(["scan", desk / "mails.csv", "--out", tmp_path / "r", "-q"], desk, stdout=subprocess.PIPE)
+    left.stdout.close()
+    assert left.wait(120) == 1 and left.stderr.read() == b""
+    closed = subprocess.run(["sh", "-c", f"{sys.executable} -W ignore -m bezoar.cli.main scan {desk / 'mails.csv'} --out {tmp_path / 'q'} -q >&-"],
+                            cwd=desk, check=False, timeout=120, capture_output=True)
+    assert closed.returncode == 1 and closed.stderr == b""
+
+
+@pytest.mark.parametrize(("number", "code", "said"), [(errno.ENOSPC, 3, "No space left on device"), (errno.EACCES, 2, "Permission denied"),
+                                                      (errno.EROFS, 2, "Read-only file system")])
+def test_what_the_file_system_refuses_is_said_in_a_sentence(monkeypatch, capfd, tmp_path, number, code, said):
+    from bezoar import api
+    from bezoar.cli.main import run
+
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number), str(tmp_path / "there"))
+
+    monkeypatch.setattr(api, "accept", refuse)
+    with pytest.raises(SystemExit) as stopped:
+        run(["accept", str(tmp_path / "report.json"), "--because", "x"])
+    err = capfd.readouterr().err
+    assert stopped.value.code == code and f"{tmp_path / 'there'} cannot be written or read: {said}" in err and "defect" not in err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Annotated
 
@@ -9,7 +11,13 @@ import typer
 
 from bezoar.cli import attack, catalogue, demo, log, pin, policy, redteam, repair, scan, sign, trace, versions
 from bezoar.cli.show import complain
+from bezoar.cli.streams import prepare
 from bezoar.core.errors import BezoarError, ExitCode
+from bezoar.core.escape import line
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT}
+"""What the file system says no to, whatever the command; the files that a command is about have sentences of their own."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Has this been poisoned? Scan data you did not make yourself, see the evidence, put it right.",
@@ -47,9 +55,7 @@ trace.register(app)
 def run(argv: list[str] | None = None) -> None:
     """The console script: exits with an `ExitCode`."""
     argv = sys.argv[1:] if argv is None else argv
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    prepare()
     debug = "--debug" in argv
     as_json = "--json" in argv
     try:
@@ -63,11 +69,15 @@ def run(argv: list[str] | None = None) -> None:
     except (KeyboardInterrupt, typer.Abort):
         complain("stopped", "run the same command again to resume", as_json)
         sys.exit(int(ExitCode.INCOMPLETE))
-    except BrokenPipeError:
-        sys.exit(int(ExitCode.NOTHING))
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno in REFUSED | FULL:
+            full = error.errno in FULL
+            what = line(str(error.filename), 200) if error.filename else "a file"
+            complain(f"{what} cannot be written or read: {os.strerror(error.errno or 0)}",
+                     "make room and run the same command again" if full else "give another place, or the right to use this one", as_json)
+            sys.exit(int(ExitCode.INCOMPLETE if full else ExitCode.WRONG_USE))
         if hasattr(error, "format_message"):  # what the parser of options raises
             complain(error.format_message(), "see `bezoar --help`", as_json)
             sys.exit(int(ExitCode.WRONG_USE))
