@@ -9,6 +9,7 @@ import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,12 +17,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from bezoar.core.errors import UsageError
+from bezoar.core.errors import BezoarError, UsageError
 from bezoar.core.escape import line
 from bezoar.provenance import entries, envelope, files, inspection, memory, signing, strict, trust
 from bezoar.provenance import policy as policies
 from bezoar.provenance.envelope import Envelope
 from bezoar.provenance.keys import load_public
+from bezoar.provenance.newest import Newest
 from bezoar.provenance.policy import LogRule
 from bezoar.provenance.refusals import NotTrusted
 from bezoar.provenance.statement import Statement
@@ -74,6 +76,12 @@ class Trust:
             keys = [load_public(k) for k in self.public_keys]
             return trust.accept_bare(held.domain("key:" + "+".join(sorted({k.id for k in keys}))), keys, signatures, now,
                                      any_version), self.log
+        domain, policy, newest = self._rules(held, now)
+        return trust.accept(domain, policy, signatures, now, newest, any_version), policy.log or self.log
+
+    def _rules(self, held: memory.Memory, now: datetime) -> tuple[memory.Domain, policies.Policy, Newest | None]:
+        """The policy in force and the list of newest versions, step by step; what holds is in `held` even when a later step raises."""
+        assert self.policy is not None
         policy = None
         domain = None
         for path in (*self.chain, self.policy):
@@ -96,7 +104,23 @@ class Trust:
         newest = None
         if self.newest is not None:
             newest = trust.accept_newest(domain, policy, envelope.parse(strict.read_bytes(self.newest, "list of newest versions")), now)
-        return trust.accept(domain, policy, signatures, now, newest, any_version), policy.log or self.log
+        return domain, policy, newest
+
+    def learn(self, now: datetime) -> None:
+        """Remember newer policies and revocations, whatever becomes of the data: who was shown them cannot be shown older ones.
+
+        The first policy of a name is kept only with a list of newest versions or with data that passes, so that a draft can be edited.
+        """
+        while self.policy is not None:
+            held, before = memory.load(self.state)
+            fresh, listed = deepcopy(held), False
+            with suppress(BezoarError):  # the decision that follows says it
+                listed = self._rules(fresh, now)[2] is not None
+            if not listed:
+                fresh.domains = {n: d for n, d in fresh.domains.items() if n in held.domains}
+                fresh.places = {p: n for p, n in fresh.places.items() if p in held.places}
+            if fresh.to_json() == held.to_json() or memory.save(self.state, fresh, before):
+                return
 
 
 def _logged(signed: Statement, rule: LogRule, proof: str | Path | None) -> None:
@@ -138,6 +162,7 @@ def _decided(ground: Trust, envelopes: Sequence[Envelope], now: datetime, work: 
     if not ground.remember:
         signed = ground.decide(envelopes, memory.Memory(), now)
         return signed, work(signed)
+    ground.learn(now)
     held, before = memory.load(ground.state)
     fresh = deepcopy(held)
     signed = ground.decide(envelopes, fresh, now)
@@ -226,7 +251,7 @@ def open_verified(path: str | Path, signature: str | Path | Sequence[str | Path]
                   state: str | Path | None = None, remember: bool = True, log_proof: str | Path | None = None,
                   dataset: str = "", decode: Callable[[str, bytes], Any] | None = None,
                   now: datetime | None = None) -> VerifiedData:
-    """Open a signed dataset or model. Signature, policy, age, names and sizes of the folder are checked now, content at each read.
+    """Open a signed dataset or model. Signature, policy, age, and names of the folder are checked now, content at each read.
 
     Refuses whatever is older than the newest version or revocation ever seen here. Raises NotTrusted, which names the reason.
     """

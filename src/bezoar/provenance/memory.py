@@ -63,8 +63,8 @@ class Memory:
     @classmethod
     def from_json(cls, data: bytes) -> Memory:
         """Raises UnreadableInput: a damaged memory is never taken for an empty one."""
-        body = strict.parse_json(data, "trust memory")
         try:
+            body = strict.parse_json(data, "trust memory")
             if body["schema"] != SCHEMA:
                 raise ValueError
             domains = {}
@@ -73,7 +73,7 @@ class Memory:
                 domains[name] = Domain(str(value["policy"]), list(value["policies"]), list(value["newest"]), heads,
                                        list(value["revoked_keys"]), list(value["revoked_statements"]))
             return cls(domains, {str(k): str(v) for k, v in body["places"].items()})
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, UnreadableInput):
             raise UnreadableInput("the trust memory is damaged",
                                   advice="restore it from a backup; without it old versions could come back") from None
 
@@ -88,9 +88,17 @@ def folder() -> Path:
 
 def load(place: str | Path | None = None) -> tuple[Memory, bytes]:
     """The memory and the bytes it was read from (empty where nothing was ever accepted)."""
-    path = (Path(place) if place is not None else folder()) / "trust.json"
-    raw = strict.read_bytes(path, "trust memory") if path.exists() else b""
+    raw = _held(Path(place) if place is not None else folder())
     return (Memory.from_json(raw) if raw else Memory()), raw
+
+
+def _held(place: Path) -> bytes:
+    """What is stored; empty only where nothing stands. A file that lost its content is damage, not a beginning."""
+    path = place / "trust.json"
+    raw = strict.read_bytes(path, "trust memory") if os.path.lexists(path) else b""
+    if not raw and os.path.lexists(path):
+        Memory.from_json(raw)
+    return raw
 
 
 def save(place: str | Path | None, memory: Memory, before: bytes) -> bool:
@@ -107,10 +115,9 @@ def save(place: str | Path | None, memory: Memory, before: bytes) -> bool:
                          advice=f"set {VARIABLE} to a folder that can be written, or say --no-memory") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        path = at / "trust.json"
-        if (strict.read_bytes(path, "trust memory") if path.exists() else b"") != before:
+        if _held(at) != before:
             return False
-        DISK.write_file(path, after, mode=0o600)
+        DISK.write_file(at / "trust.json", after, mode=0o600)
         return True
     finally:
         os.close(lock)

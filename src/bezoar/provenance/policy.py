@@ -45,8 +45,9 @@ from typing import Any
 
 from bezoar.core.errors import UnreadableInput
 from bezoar.core.escape import line
+from bezoar.provenance.files import fold
 from bezoar.provenance.keys import PublicKey
-from bezoar.provenance.notes import Signer
+from bezoar.provenance.notes import LOG, WITNESS, Signer
 from bezoar.provenance.statement import KINDS, LAST_VERSION, VERDICTS
 
 SCHEMA = "bezoar.policy/1"
@@ -115,8 +116,11 @@ class Policy:
     def enough(self, role: Role, signers: list[PublicKey]) -> bool:
         """Whether distinct keys, of distinct persons, reach the threshold."""
         ids = {k.id for k in signers} - self.revoked_keys
-        persons = {self.persons.get(name) or name for name in role.keys if self.keys[name].id in ids}
-        return len(persons) >= role.threshold
+        return len({self.person(name) for name in role.keys if self.keys[name].id in ids}) >= role.threshold
+
+    def person(self, name: str) -> str:
+        """Who stands behind a key, for counting: spaces, case and Unicode form make no second person."""
+        return fold(" ".join(self.persons.get(name, "").split()) or name)
 
     def members(self, role: Role) -> list[PublicKey]:
         """The keys of a role that are not revoked."""
@@ -163,6 +167,8 @@ def parse(text: bytes) -> Policy:
         raise UnreadableInput(f"the policy is not TOML: {line(error, 200)}", advice="correct it; see docs/how-to/provenance.md") from None
     except (UnicodeDecodeError, RecursionError):
         raise UnreadableInput("the policy is not UTF-8 text", advice="give a bezoar.policy.toml") from None
+    except (ValueError, OverflowError):
+        raise UnreadableInput("the policy holds a number or a time out of all bounds", advice="correct it") from None
     except _Bad as bad:
         raise UnreadableInput(f"the policy cannot be used: {bad}", advice="correct it; see docs/how-to/provenance.md") from None
 
@@ -176,11 +182,13 @@ def _parse(text: bytes) -> Policy:
     _need(isinstance(expires, datetime) and expires.tzinfo is not None, "expires is not a time with its zone, like 2027-12-31T00:00:00Z")
     keys: dict[str, PublicKey] = {}
     persons: dict[str, str] = {}
-    for label, entry in _known(body.get("keys", {}), set(body.get("keys", {})), "keys").items():
+    _need(isinstance(body.get("keys", {}), dict), "keys is not a table")
+    for label, entry in body.get("keys", {}).items():
         entry = _known(entry, {"public", "person"}, f"keys.{label}")
         _need(isinstance(entry.get("public"), str), f"keys.{line(label, 40)} has no public")
         keys[label] = PublicKey.parse(entry["public"].strip().encode() + b"\n", f"public key of {line(label, 40)!r}")
-        persons[label] = str(entry.get("person", ""))
+        persons[label] = entry.get("person", "")
+        _need(isinstance(persons[label], str), f"keys.{line(label, 40)}.person is not a text")
     ids = [k.id for k in keys.values()]
     _need(len(set(ids)) == len(ids), "one key stands under two names")
     roles = {r: _role(_known(t, {"keys", "threshold"}, f"roles.{r}"), "keys", keys, f"roles.{r}")
@@ -200,6 +208,8 @@ def _parse(text: bytes) -> Policy:
         rules.append(Rule(_texts(table.get("datasets"), f"{where}.datasets"), kinds, _role(table, "signers", keys, where), float(age),
                           verdict, _texts(table.get("sources", []), f"{where}.sources"), table.get("records", False)))
     revoked = _known(body.get("revoked", {}), {"keys", "statements"}, "revoked")
+    _need(all(len(d) == 64 and set(d) <= set("0123456789abcdef") for k in ("keys", "statements") for d in _texts(revoked.get(k, []), k)),
+          "revoked holds something that is not an id: 64 small hexadecimal digits, as `bezoar keygen` prints them")
     log = None
     if "log" in body:
         table = _known(body["log"], {"keys", "witnesses", "quorum"}, "log")
@@ -207,6 +217,10 @@ def _parse(text: bytes) -> Policy:
                       tuple(map(Signer.from_vkey, _texts(table.get("witnesses", []), "log.witnesses"))), table.get("quorum", 0))
         _need(bool(log.keys) and type(log.quorum) is int and 0 <= log.quorum <= len(log.witnesses),
               "log asks for more witnesses than it names")
+        _need(all(s.kind == LOG for s in log.keys) and all(s.kind == WITNESS for s in log.witnesses),
+              "log has the key of a log among its witnesses, or that of a witness among its keys")
+        used = [*{s.key.id for s in log.keys}, *(s.key.id for s in log.witnesses), *ids]
+        _need(len(set(used)) == len(used), "log: one key serves as log, as witness or as a person's key at once")
     assert isinstance(name, str)
     assert isinstance(version, int)
     assert isinstance(expires, datetime)

@@ -130,7 +130,7 @@ def _sign(state: _State, entry: Entry, payload: bytes) -> None:
 
 def _persons(rules: Policy, keys: list[PublicKey]) -> list[str]:
     ids = {k.id for k in keys}
-    return sorted({rules.persons.get(n) or n for n, k in rules.keys.items() if k.id in ids})
+    return sorted({rules.person(n) for n, k in rules.keys.items() if k.id in ids})
 
 
 def _approve(state: _State, entry: Entry, payload: bytes) -> None:

@@ -1,6 +1,6 @@
 """All rules of trust in one place, without input or output: bytes and memory in, a statement or an error out.
 
-    Policy    1  name and version fit the memory: never older; the same version is the same text
+    Policy    1  name and version fit the memory: never another name, never older; the same version is the same text
               2  a newer one is one step newer, signed by the threshold of the one before *and* by its own (hop by hop)
               3  the last one has not expired
     Newest    4  signed by the threshold of role `newest`; of this policy; of its type
@@ -45,6 +45,9 @@ def step_policy(domain: Domain, text: bytes, envelopes: Sequence[Envelope]) -> P
         _learn_policy(domain, None, fresh)
         return fresh
     held = policies.parse(domain.policy.encode())
+    if fresh.name != held.name:
+        raise NotTrusted("policy-name", f"policy {line(fresh.name)!r} does not follow policy {line(held.name)!r}",
+                         advice="give the next version of the same policy")
     if fresh.version < held.version:
         raise NotTrusted("policy-rollback", f"policy {line(fresh.name)!r} version {fresh.version} is older than version {held.version}, "
                          "which was accepted here", advice="use the newest policy")
@@ -72,7 +75,7 @@ def step_policy(domain: Domain, text: bytes, envelopes: Sequence[Envelope]) -> P
 def _learn_policy(domain: Domain, held: Policy | None, fresh: Policy) -> None:
     if held is not None:
         gone = {k.id for k in held.keys.values()} - {k.id for k in fresh.keys.values()} | fresh.revoked_keys
-        domain.heads = {d: h for d, h in domain.heads.items() if not set(h.signers) & gone}
+        domain.heads = {d: h for d, h in domain.heads.items() if not h.signers or set(h.signers) - gone}
         old, new = held.roles.get("newest"), fresh.roles.get("newest")
         if old and (new is None or {k.id for k in held.members(old)} - {k.id for k in fresh.members(new)}):
             domain.newest = []
@@ -143,7 +146,7 @@ def accept(domain: Domain, policy: Policy, envelopes: Sequence[Envelope], now: d
         raise NotTrusted("threshold",
                          f"{statement.title} has {len(signers)} of the {rule.signers.threshold} signatures that its rule asks for",
                          advice="distinct persons with unrevoked keys must sign the same bytes: bezoar sign --cosign")
-    if rule.max_age_days and about.issued and now > about.issued + timedelta(days=rule.max_age_days):
+    if rule.max_age_days and about.issued and now - about.issued > timedelta(days=rule.max_age_days):
         raise NotTrusted("too-old", f"{statement.title} was issued on {about.issued:%Y-%m-%d}, more than {rule.max_age_days:g} days ago",
                          advice="sign a newer version")
     if policy.roles.get("newest") is not None and not any_version:
