@@ -11,7 +11,6 @@ Aghakhani et al. 2021, arXiv 2005.00191.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from bezoar.core.ability import Attack, Info, Poisoned
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UsageError
 from bezoar.core.inputs import Images
-from bezoar.core.victims import budget, draw, labels_of, pick_target, plant
 from bezoar.networks import perturbing, training
 
 
@@ -60,25 +58,20 @@ class FeatureCollision(Attack):
             raise UsageError(f"unknown mode {self.mode!r}", advice="one of: collision, bullseye")
         if self.bound <= 0 or self.steps < 1:
             raise UsageError("bound must be above 0 and steps 1 or more", advice="24 grey levels and 60 steps are usual")
-        x, codes = perturbing.pixels(data), labels_of(data).codes
-        count = budget(len(data), self.rate)
-        code = pick_target(data, self.target, rng, count, clean_label=True)
-        aim = perturbing.aimed_at(self.aim, data, code, rng)
-        rows = draw(np.flatnonzero(codes == code), count, rng)
+        rows, code, aim = perturbing.for_one_picture(data, self.rate, self.target, self.aim, rng)
+        x = perturbing.pixels(data)[rows]
         with training.seeded(int(rng.integers(1 << 31))):
             encode = self.encoder or perturbing.surrogate(data, rng).features
             with torch.no_grad():
                 goal = encode(training.pictures(aim.dense()))
-                own = encode(training.pictures(x[rows]))
+                own = encode(training.pictures(x))
             scale = float(((own - goal.mean(dim=0)) ** 2).sum(dim=1).mean()) + 1e-9
-            each = goal[torch.arange(count) % len(goal)]
+            each = goal[torch.arange(len(rows)) % len(goal)]
 
             def far(t: Any) -> Any:
                 seen = encode(t)
-                single = ((seen - each) ** 2).sum() / count
+                single = ((seen - each) ** 2).sum() / len(rows)
                 return single / scale if self.mode == "collision" else (((seen - each).mean(dim=0) ** 2).sum() + 0.1 * single) / scale
 
-            poisons = perturbing.moved(x[rows], far, bound=self.bound, steps=self.steps)
-        differ = np.flatnonzero((poisons != x[rows]).any(axis=(1, 2, 3)))
-        done = plant(data, rows[differ], Images.of(poisons[differ]), None, target=labels_of(data).classes[code])
-        return replace(done, aim=aim)
+            poisons = perturbing.moved(x, far, bound=self.bound, steps=self.steps)
+        return perturbing.delivered(data, rows, poisons, code, aim)

@@ -8,7 +8,6 @@ measured success. Cost: about 30 s per 5,000 pictures of 32x32 and 1 min per 100
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from bezoar.core.ability import Attack, Info, Poisoned
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UsageError
 from bezoar.core.inputs import Images
-from bezoar.core.victims import budget, draw, labels_of, pick_target, plant
 from bezoar.networks import perturbing, training
 
 
@@ -52,11 +50,8 @@ class GradientMatching(Attack):
 
         if self.bound <= 0 or self.steps < 1:
             raise UsageError("bound must be above 0 and steps 1 or more", advice="16 grey levels and 40 steps are usual")
-        x, codes = perturbing.pixels(data), labels_of(data).codes
-        count = budget(len(data), self.rate)
-        code = pick_target(data, self.target, rng, count, clean_label=True)
-        aim = perturbing.aimed_at(self.aim, data, code, rng)
-        rows = draw(np.flatnonzero(codes == code), count, rng)
+        rows, code, aim = perturbing.for_one_picture(data, self.rate, self.target, self.aim, rng)
+        x = perturbing.pixels(data)[rows]
         with training.seeded(int(rng.integers(1 << 31))):
             module = perturbing.surrogate(data, rng)
             learned = [p.requires_grad_(True) for p in module.parameters()]
@@ -66,9 +61,7 @@ class GradientMatching(Attack):
                 return torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, learned, create_graph=graph)])
 
             goal = slope(training.pictures(aim.dense()), torch.full((len(aim),), code), False).detach()
-            own = torch.full((count,), code)
-            poisons = perturbing.moved(x[rows], lambda t: -functional.cosine_similarity(slope(t, own, True), goal, dim=0), bound=self.bound,
+            own = torch.full((len(rows),), code)
+            poisons = perturbing.moved(x, lambda t: -functional.cosine_similarity(slope(t, own, True), goal, dim=0), bound=self.bound,
                                        steps=self.steps)
-        differ = np.flatnonzero((poisons != x[rows]).any(axis=(1, 2, 3)))
-        done = plant(data, rows[differ], Images.of(poisons[differ]), None, target=labels_of(data).classes[code])
-        return replace(done, aim=aim)
+        return perturbing.delivered(data, rows, poisons, code, aim)

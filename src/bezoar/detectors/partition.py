@@ -55,7 +55,7 @@ class Partition(Detector):
     def score(self, view: View, rng: np.random.Generator) -> Scores:
         splits, notes = self._splits(view)
         if not splits:
-            raise Unavailable("origin", advice="name a source, contributor or time column; " + " ".join(notes))
+            raise Unavailable("origin", advice="; ".join(["name a source, contributor or time column", *notes]))
         n = len(view)
         suspicion = np.full(n, np.nan)
         groups: list[Group] = []

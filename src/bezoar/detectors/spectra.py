@@ -176,7 +176,7 @@ def _planted(unit: np.ndarray, member: np.ndarray, s: np.ndarray, kinship: float
     are no kin."""
     middle = float(np.median(s[member]))
     apart = (middle - 4.0) / 2.0
-    sided = (1.04 + float(s.min()) / max(middle, 1e-6)) / 0.3
+    sided = (0.9 + float(s.min()) / max(middle, 1e-6)) / 0.2
     gap = (1.35 - matched.between(member, s)) / 0.5
     stranger = (3.1 - kinship) / 0.8
     if min(apart, sided, gap, stranger) <= 0:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from bezoar.core.ability import Poisoned
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UsageError
 from bezoar.core.inputs import Images
 from bezoar.core.variants import variants
-from bezoar.core.victims import draw, labels_of
+from bezoar.core.victims import budget, draw, labels_of, pick_target, plant
 from bezoar.networks import builds, training
 
 Encoder = Callable[[Any], Any]
@@ -58,6 +60,23 @@ def aimed_at(aim: Images | None, data: Dataset, code: int, rng: np.random.Genera
     if not aim.uniform or aim.dense().shape[1:] != pixels(data).shape[1:]:
         raise UsageError("the chosen pictures are of another size than the data", advice="bring them to one size")
     return aim
+
+
+def for_one_picture(data: Dataset, rate: float, target: str | None, aim: Images | None,
+                    rng: np.random.Generator) -> tuple[np.ndarray, int, Images]:
+    """(k,) rows of the target class that are to be moved, its code, and the pictures aimed at; raises UsageError."""
+    pixels(data)
+    count = budget(len(data), rate)
+    code = pick_target(data, target, rng, count, clean_label=True)
+    chosen = aimed_at(aim, data, code, rng)
+    return draw(np.flatnonzero(labels_of(data).codes == code), count, rng), code, chosen
+
+
+def delivered(data: Dataset, rows: np.ndarray, moved: np.ndarray, code: int, aim: Images) -> Poisoned:
+    """The data with (k, h, w, 3) `moved` in `rows`; those that did not change are no poison."""
+    differ = np.flatnonzero((moved != pixels(data)[rows]).any(axis=(1, 2, 3)))
+    return replace(plant(data, rows[differ], Images.of(moved[differ]), None, target=labels_of(data).classes[code]), aim=aim)
+
 
 
 def moved(x: np.ndarray, loss: Callable[[Any], Any], *, bound: float, steps: int) -> np.ndarray:
