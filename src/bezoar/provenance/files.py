@@ -71,19 +71,42 @@ def fold(name: str) -> str:
     return name.lower() if name.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
 
 
-def check_names(names: Iterable[str], what: str) -> None:
-    """Raises Refused for the first name that is unsafe, or for two that are one on some system."""
+def check_names(names: Iterable[str], what: str, empty: Iterable[str] = ()) -> None:
+    """Raises Refused for the first name that is unsafe, or for two that are one on some system: files, and folders at every depth."""
     seen: dict[str, str] = {}
-    for name in names:
+    folders: dict[str, str] = {}
+
+    def sound(name: str) -> None:
         trouble = name_trouble(name)
         if trouble:
             raise Refused(f"the name {line(name)!r} in the {what} is refused: {trouble}", advice="rename the file and sign again")
-        folded = fold(name)
-        other = seen.get(folded)
+
+    def alone(name: str, other: str | None) -> None:
         if other is not None:
             how = "twice" if other == name else f"beside {line(other)!r}: they differ only in case or Unicode form"
             raise Refused(f"{line(name)!r} stands in the {what} {how}", advice="rename or remove one of them")
+
+    def enter(folder: str) -> None:
+        while folder and folders.get(folded := fold(folder)) != folder:
+            alone(folder, folders.get(folded))
+            folders[folded] = folder
+            folder = folder.rpartition("/")[0]
+
+    last = ""
+    for name in names:
+        sound(name)
+        folded = fold(name)
+        alone(name, seen.get(folded))
         seen[folded] = name
+        above = name.rpartition("/")[0]
+        if above != last:
+            last = above
+            enter(above)
+    for name in empty:
+        sound(name)
+        enter(name)
+    for folded, folder in folders.items():
+        alone(folder, seen.get(folded))
 
 
 def walk(path: str | Path, skip: Iterable[str] = ()) -> Listing:
@@ -131,8 +154,7 @@ def walk(path: str | Path, skip: Iterable[str] = ()) -> Listing:
             raise LimitExceeded(f"more than {MOST_FILES:,} files", advice="pack them, or sign parts")
     found.sort(key=lambda pair: order(pair[0]))
     empty.sort(key=order)
-    check_names([n for n, _ in found], "folder")
-    check_names(empty, "folder")
+    check_names([n for n, _ in found], "folder", empty)
     return Listing(path, tuple(n for n, _ in found), tuple(s for _, s in found), tuple(empty))
 
 

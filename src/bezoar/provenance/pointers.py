@@ -70,7 +70,8 @@ def _yaml(path: Path, name: str) -> dict[str, Any]:
 
 
 def _dvc(path: Path, name: str) -> Iterator[Pointer]:
-    for out in _yaml(path, name).get("outs") or []:
+    outs = _yaml(path, name).get("outs") or []
+    for out in outs if isinstance(outs, list) else [outs]:
         if not isinstance(out, dict) or not isinstance(out.get("md5"), str) or not isinstance(out.get("path"), str):
             raise UnreadableInput(f"{line(name)} is not a DVC pointer to data with an MD5", advice="dvc commit")
         trouble = files.name_trouble(out["path"])

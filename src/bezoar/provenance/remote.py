@@ -16,7 +16,7 @@ from bezoar.core.escape import line
 from bezoar.provenance import chunking, files, strict
 from bezoar.provenance.disk import DISK
 from bezoar.provenance.refusals import NotTrusted
-from bezoar.provenance.versions import Store
+from bezoar.provenance.versions import Store, parse_ref
 
 PARTS = ("chunks", "versions", "signatures", "refs")
 """In the order in which they are copied."""
@@ -60,6 +60,16 @@ def push(store: Store, url: str, tick: Callable[[int], None] = lambda n: None) -
     return sent
 
 
+def _check_ref(name: str, data: bytes) -> None:
+    try:
+        parse_ref(data)
+        if "/" not in name:
+            return
+    except UnreadableInput:
+        pass
+    raise UnreadableInput(f"the name {line(name)!r} there is damaged", advice="do not use this copy")
+
+
 def pull(store: Store, url: str, tick: Callable[[int], None] = lambda n: None) -> int:
     """Copy what the store lacks, each file checked; returns how many came. Names that stand here already are left as they are."""
     fs, root = _open(url)
@@ -78,8 +88,8 @@ def pull(store: Store, url: str, tick: Callable[[int], None] = lambda n: None) -
             data = bytes(fs.cat_file(path))
             if part in ("chunks", "versions") and sha256(data).hexdigest() != Path(name).name:
                 raise NotTrusted("store", f"{part}/{line(name)} is not what its name says", advice="do not use this copy")
-            if part == "refs" and not data.startswith(b"{"):
-                raise UnreadableInput(f"the name {line(name)!r} there is damaged", advice="do not use this copy")
+            if part == "refs":
+                _check_ref(name, data)
             DISK.write_file(target, data)
             got += 1
             tick(1)

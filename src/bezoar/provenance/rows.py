@@ -115,7 +115,7 @@ def _jsonl(path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
         for number, raw in enumerate(iter(lambda: f.readline(Limits().max_field_chars * 4), b""), 1):
             if raw.strip():
                 try:
-                    row = strict.parse_json(raw, f"line {number} of {path.name}")
+                    row = strict.parse_json(raw, f"line {number} of {path.name}", surrogates=True)
                 except UnreadableInput:
                     raise UnreadableInput(f"line {number} of {path.name} is not one JSON object", advice="repair the line") from None
                 yield row, json.dumps(row, sort_keys=True, ensure_ascii=True).encode()

@@ -149,15 +149,15 @@ def parse(payload: bytes) -> Statement:
                                   advice="it is damaged or of another tool")
         names.append(entry["name"])
         values.append(strict.unhex(entry.get("digest"), what))
-    files.check_names(names, what)
+    section = predicate.get("bezoar")
+    about, empty = (About(), ()) if section is None else _about(section)
+    files.check_names(names, what, empty)
     if files.WHOLE in names and len(names) > 1:
         raise UnreadableInput(f"the {what} is of a file and of a folder at once", advice="it is damaged")
     digests = dict(zip(names, values, strict=True))
     root = strict.field(strict.field(subjects[0], "digest", dict, what), "sha256", str, what)
     if root != content_root(digests):
         raise UnreadableInput(f"the {what} contradicts itself: its files do not add up to its root digest", advice="it is damaged")
-    section = predicate.get("bezoar")
-    about, empty = (About(), ()) if section is None else _about(section)
     return Statement(payload, strict.field(subjects[0], "name", str, what), digests, about, ignored, empty)
 
 
@@ -185,7 +185,6 @@ def _about(section: Any) -> tuple[About, tuple[str, ...]]:
         scan = Scan(strict.field(said, "verdict", str, what), strict.field(said, "report", str, what), str(said.get("fingerprint", "")))
     inputs = tuple(strict.unhex(i, what).hex() for i in strict.field({"inputs": [], **section}, "inputs", list, what))
     empty = tuple(str(e) for e in strict.field(section, "empty_folders", list, what))
-    files.check_names(empty, what)
     texts = {k: strict.field(section, k, str, what) for k in ("policy", "log", "source", "licence")}
     how = strict.field({"how": "", **section}, "how", str, what)
     return About(dataset=dataset, kind=kind, version=version, how=how, previous=previous, scan=scan, inputs=inputs,

@@ -48,17 +48,20 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def parse_json(data: bytes, what: str) -> dict[str, Any]:
-    """One JSON object; raises UnreadableInput with the line of the mistake."""
+def parse_json(data: bytes, what: str, surrogates: bool = False) -> dict[str, Any]:
+    """One JSON object; raises UnreadableInput with the line of the mistake. `surrogates`: halves of characters are let through."""
     try:
         text = data.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        if not surrogates and "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()  # half a character is no text: nothing could hash or write it
     except UnicodeDecodeError as error:
         raise UnreadableInput(f"the {what} is not UTF-8 at byte {error.start}", advice="it is damaged or no such file") from None
     except json.JSONDecodeError as error:
         raise UnreadableInput(f"the {what} is not JSON: line {error.lineno}: {error.msg}", advice="it is damaged or no such file") from None
     except (ValueError, RecursionError) as error:
-        raise UnreadableInput(f"the {what} is not acceptable JSON: {str(error)[:80]}", advice="it is damaged or no such file") from None
+        why = error.reason if isinstance(error, UnicodeEncodeError) else str(error)[:80]
+        raise UnreadableInput(f"the {what} is not acceptable JSON: {why}", advice="it is damaged or no such file") from None
     if not isinstance(value, dict):
         raise UnreadableInput(f"the {what} is not a JSON object", advice="it is damaged or no such file")
     return value

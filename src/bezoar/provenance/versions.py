@@ -13,17 +13,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from bezoar.core.errors import Refused, UnreadableInput, UsageError
+from bezoar.core.errors import BezoarError, Refused, UnreadableInput, UsageError
 from bezoar.core.escape import line
 from bezoar.provenance import chunking, envelope, files, memory, statement, strict
 from bezoar.provenance.disk import DISK, Disk
+from bezoar.provenance.envelope import Envelope
 from bezoar.provenance.guard import Trust
 from bezoar.provenance.refusals import NotTrusted
 from bezoar.provenance.statement import Statement
@@ -67,6 +70,22 @@ class Ref:
 
     version: str
     past: tuple[str, ...] = ()
+
+
+def parse_ref(data: bytes) -> Ref:
+    """Raises UnreadableInput."""
+    what = "reference"
+    body = strict.parse_json(data, what)
+    past = tuple(strict.unhex(p, what).hex() for p in strict.field(body, "past", list, what))
+    return Ref(strict.unhex(body.get("version"), what).hex(), past)
+
+
+def _version(group: list[Envelope]) -> int:
+    """The version that a statement gives itself; 0 where it cannot be read."""
+    try:
+        return statement.parse(group[0].payload).about.version
+    except (UnreadableInput, Refused):
+        return 0
 
 
 class Store:
@@ -137,18 +156,32 @@ class Store:
     def signed(self, version: str, ground: Trust) -> Statement:
         """The trusted statement about a version, be it the newest or not. Raises NotTrusted."""
         held = self.read(version)
-        bundles = [envelope.parse(strict.read_bytes(p, "signature")) for p in sorted((self.folder / "signatures" / held.id).glob("*.sig"))]
+        bundles: dict[bytes, list[Envelope]] = {}
+        for place in sorted((self.folder / "signatures" / held.id).glob("*.sig")):
+            with suppress(UnreadableInput):  # what a stranger put beside them does not take their place
+                found = envelope.parse(strict.read_bytes(place, "signature"))
+                bundles.setdefault(found.payload, []).append(found)
         if not bundles:
             raise NotTrusted("no-signature", f"version {version[:16]} was never signed",
                              advice="roll back to a signed version: bezoar versions")
-        remembered = memory.load(ground.state)[0] if ground.remember else memory.Memory()
-        signed = ground.decide(bundles, remembered, strict.now(), any_version=True)
-        if dict(signed.digests) != held.digests:
-            raise NotTrusted("changed-file", f"the signature is not about version {version[:16]}", advice="sign what was stored")
-        return signed
+        said: BezoarError | None = None
+        for group in sorted(bundles.values(), key=_version, reverse=True):  # equal content may have been signed anew
+            remembered = memory.load(ground.state)[0] if ground.remember else memory.Memory()
+            try:
+                signed = ground.decide(group, remembered, strict.now(), any_version=True)
+                if dict(signed.digests) != held.digests or set(signed.empty) != set(held.empty):
+                    raise NotTrusted("changed-file", f"the signature is not about version {version[:16]}", advice="sign what was stored")
+                return signed
+            except (NotTrusted, UnreadableInput, Refused) as error:
+                if isinstance(error, NotTrusted) and error.reason == "revoked":
+                    raise
+                said = said or error
+        assert said is not None
+        raise said
 
     def rollback(self, name: str, version: str, ground: Trust) -> Ref:
-        """Switch back to a version, only if it is signed, unexpired, unrevoked and whole."""
+        """Switch an existing name back to a version, only if it is signed, unexpired, unrevoked and whole."""
+        self.ref(name)
         self.signed(version, ground)
         for _ in self.contents(self.read(version)):
             pass
@@ -166,10 +199,7 @@ class Store:
 
     def ref(self, name: str) -> Ref:
         """What a name points to."""
-        what = "reference"
-        body = strict.parse_json(strict.read_bytes(self._ref(name), f"version called {line(name, 60)}", 4 << 20), what)
-        past = tuple(strict.unhex(p, what).hex() for p in strict.field(body, "past", list, what))
-        return Ref(strict.unhex(body.get("version"), what).hex(), past)
+        return parse_ref(strict.read_bytes(self._ref(name), f"version called {line(name, 60)}", 4 << 20))
 
     def refs(self) -> dict[str, Ref]:
         """All names."""
@@ -195,9 +225,16 @@ class Store:
         if sha256(data).hexdigest() != version:
             raise NotTrusted("store", f"version {version[:16]} was changed on disk", advice="restore the store from a copy")
         body = strict.parse_json(data, what)
-        stored = tuple(Stored(n, bytes.fromhex(d), size, tuple(chunks)) for n, d, size, chunks in body["files"])
-        files.check_names([f.name for f in stored], what)
-        return Version(version, stored, tuple(body["empty"]))
+        empty = tuple(strict.field(body, "empty", list, what))
+        try:
+            stored = tuple(Stored(str(n), strict.unhex(d, what), int(size), tuple(strict.unhex(c, what).hex() for c in chunks))
+                           for n, d, size, chunks in strict.field(body, "files", list, what))
+        except (ValueError, TypeError):
+            raise UnreadableInput(f"the {what} {version[:16]} lists something that is no file", advice="do not use this store") from None
+        files.check_names([f.name for f in stored], what, map(str, empty))
+        if any(f.name == files.WHOLE for f in stored) and (len(stored) > 1 or empty):
+            raise UnreadableInput(f"the {what} {version[:16]} is of a file and of a folder at once", advice="do not use this store")
+        return Version(version, stored, tuple(map(str, empty)))
 
     def contents(self, version: Version) -> Iterator[tuple[str, Iterator[bytes]]]:
         """(name, pieces) of every file; raises NotTrusted at the first piece or file that is not what its name says."""
@@ -228,6 +265,17 @@ class Store:
         held = self.read(version)
         single = [f.name for f in held.files] == [files.WHOLE]
         partial = out.parent / f".{out.name}.partial-{os.getpid()}"
+        try:
+            self._write_out(held, partial, single)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.unlink(missing_ok=True)
+            raise
+        self._disk.replace(partial, out)
+        self._disk.sync_folder(out.parent)
+        return held
+
+    def _write_out(self, held: Version, partial: Path, single: bool) -> None:
         self._disk.make_folders(partial if not single else partial.parent)
         for name, parts in self.contents(held):
             place = partial if single else partial / name
@@ -241,9 +289,6 @@ class Store:
                 self._disk.close(handle)
         for name in held.empty:
             self._disk.make_folders(partial / name)
-        self._disk.replace(partial, out)
-        self._disk.sync_folder(out.parent)
-        return held
 
     def check(self) -> dict[str, Any]:
         """Read everything again; raises NotTrusted at the first fault."""
