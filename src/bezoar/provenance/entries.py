@@ -23,6 +23,8 @@ from bezoar.provenance.ledger import Log
 
 SCHEMA = "bezoar.entry/1"
 KINDS = ("policy", "sign", "scan", "clean", "approve", "promote", "rollback", "revoke", "incident", "note")
+HOLDS = ("policy", "sign", "approve", "revoke")
+"""Kinds that mean nothing without a payload: replay would call them faults for ever."""
 APPROVAL = "application/vnd.bezoar.approval+json"
 MOST_PAYLOAD = 256 << 20
 
@@ -63,6 +65,10 @@ def record(log: Log, kind: str, subject: str, payload: bytes = b"", by: str = ""
         raise UsageError(f"no entry kind {line(kind, 40)!r}", advice="kinds are: " + ", ".join(KINDS))
     if len(subject) > 1000 or len(by) > 200:
         raise UsageError("the subject of an entry is too long", advice="name a digest")
+    if kind in HOLDS and not payload:
+        raise UsageError(f"an entry of kind {kind!r} needs what it is about as its payload", advice="give --payload FILE")
+    if len(payload) > MOST_PAYLOAD:
+        raise UsageError(f"a payload of {len(payload):,} bytes is larger than {MOST_PAYLOAD:,}", advice="log its digest")
     name = ""
     if payload:
         blob = secrets.token_bytes(16) + payload
@@ -81,7 +87,7 @@ def payload_of(folder: Path, entry: Entry) -> bytes | None:
     path = payload_path(folder, entry.payload)
     if not entry.payload or not path.exists():
         return None
-    blob = strict.read_bytes(path, "payload", MOST_PAYLOAD)
+    blob = strict.read_bytes(path, "payload", MOST_PAYLOAD + 16)
     if sha256(blob).hexdigest() != entry.payload:
         raise UnreadableInput("its payload is not the one that was logged", advice="restore it from a copy")
     return blob[16:]

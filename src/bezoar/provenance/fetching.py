@@ -29,9 +29,9 @@ _FORBIDDEN = tuple(ipaddress.ip_network(n) for n in (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
     "192.88.99.0/24",
     "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "::/96", "::ffff:0:0/96",
-    "64:ff9b::/96",
-    "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10",
-    "ff00::/8"))
+    "168.63.129.16/32",  # a cloud's own service, on a public address
+    "::/3", "4000::/2", "8000::/1",  # all that is not global unicast: loopback, mapped, translated, NAT64, local, multicast, unassigned
+    "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
 _NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*\Z")
 
 
@@ -122,8 +122,13 @@ def split(url: str) -> tuple[str, str, int, str]:
                     raise ValueError
             except ValueError:
                 raise _refuse(url, "its address is written in an odd way") from None
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return parts.scheme, host, port or (443 if parts.scheme == "https" else 80), target.encode("ascii", "backslashreplace").decode()
+    target = _ascii((parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+    return parts.scheme, host, port or (443 if parts.scheme == "https" else 80), target
+
+
+def _ascii(text: str, charset: str = "utf-8") -> str:
+    """As browsers send it: each byte beyond ASCII behind a percent sign."""
+    return "".join(chr(b) if b < 128 else f"%{b:02X}" for b in text.encode(charset, "backslashreplace"))
 
 
 Resolve = Callable[[str, int], list[str]]
@@ -131,8 +136,8 @@ Connect = Callable[[str, int, float], socket.socket]
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Every address of a host."""
-    return sorted({str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)})
+    """Every address of a host, in the order in which this machine would try them."""
+    return list(dict.fromkeys(str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
 
 
 def connect(address: str, port: int, seconds: float) -> socket.socket:
@@ -163,7 +168,7 @@ class Fetcher:
                 raise _refuse(found, "a redirect leaves https")
             url = found
 
-    def _address(self, url: str, host: str, port: int) -> str:
+    def _addresses(self, url: str, host: str, port: int) -> list[str]:
         try:
             texts = [host] if _literal(host) else self._resolve(host, port)
         except socket.gaierror as error:
@@ -177,21 +182,33 @@ class Fetcher:
             address = _literal(text.split("%")[0])
             if address is None or not self.door.passes(address, port):
                 raise _refuse(url, f"{line(host, 80)!r} leads to {line(text, 60)} port {port}")
-        return texts[0]
+        return texts
+
+    def _connected(self, addresses: list[str], port: int, end: float) -> tuple[str, socket.socket]:
+        """The first of the checked addresses that answers: many hosts have one that this machine has no way to."""
+        for k, address in enumerate(addresses):
+            try:
+                return address, self._connect(address, port, max(0.01, min(end - time.monotonic(), 10.0)))
+            except OSError:
+                if k == len(addresses) - 1 or time.monotonic() >= end:
+                    raise
+        raise OSError("no address")
 
     def _one(self, url: str, headers: Mapping[str, str], end: float, hops: tuple[str, ...]) -> Fetched | str:
         """A body, or where a redirect leads."""
         scheme, host, port, target = split(url)
-        address = self._address(url, host, port)
+        addresses = self._addresses(url, host, port)
         left = end - time.monotonic()
         if left <= 0:
             raise FetchFailed("failed", f"{line(url, 200)!r} took longer than {self.door.seconds:g} s")
         shown = f"[{host}]" if ":" in host else host
         connection = http.client.HTTPConnection(shown, port, timeout=left)
         watch: threading.Timer | None = None
+        second: socket.socket | None = None
         try:
-            raw = self._connect(address, port, min(left, 10.0))
-            watch = threading.Timer(max(0.01, end - time.monotonic()), _shut, [raw])
+            address, raw = self._connected(addresses, port, end)
+            second = raw.dup()  # TLS takes the first handle away, and the watch must still reach the connection
+            watch = threading.Timer(max(0.01, end - time.monotonic()), _shut, [second])
             watch.daemon = True
             watch.start()
             certificate = ""
@@ -210,7 +227,7 @@ class Fetcher:
                 where = answer.getheader("Location")
                 if not where:
                     raise FetchFailed("failed", f"{line(url, 200)!r} redirects to nowhere", status=answer.status)
-                return urljoin(url, where)
+                return urljoin(url, _ascii(where, "latin-1"))
             if answer.status != 200:
                 raise FetchFailed("gone" if answer.status in (404, 410) else "failed", f"{line(url, 200)!r} answers {answer.status}",
                                   status=answer.status)
@@ -226,6 +243,8 @@ class Fetcher:
         finally:
             if watch is not None:
                 watch.cancel()
+            if second is not None:
+                second.close()
             connection.close()
 
     def _body(self, answer: http.client.HTTPResponse, url: str, end: float) -> bytes:
@@ -233,8 +252,9 @@ class Fetcher:
         if packed not in ("identity", "", "gzip", "x-gzip", "deflate"):
             raise FetchFailed("failed", f"{line(url, 200)!r} is packed with {line(packed, 20)!r}, which was not asked for")
         unpack = None if packed in ("identity", "") else zlib.decompressobj(zlib.MAX_WBITS | 32)
-        out, size = [], 0
+        out, size, came = [], 0, False
         while piece := answer.read1(1 << 16):
+            came = True
             if time.monotonic() > end:
                 raise FetchFailed("failed", f"{line(url, 200)!r} took longer than {self.door.seconds:g} s")
             if unpack is not None:
@@ -245,6 +265,8 @@ class Fetcher:
                 raise FetchFailed("failed", f"{line(url, 200)!r} has more than {self.door.most_bytes:,} bytes")
         if time.monotonic() > end:
             raise FetchFailed("failed", f"{line(url, 200)!r} took longer than {self.door.seconds:g} s")
+        if unpack is not None and came and not unpack.eof:
+            raise FetchFailed("failed", f"{line(url, 200)!r} was cut off")
         length = answer.getheader("Content-Length")
         if unpack is None and length is not None and length.isdigit() and int(length) != size:
             raise FetchFailed("failed", f"{line(url, 200)!r} was cut off")

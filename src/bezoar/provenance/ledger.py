@@ -283,9 +283,11 @@ class Log:
         """Put witnesses' lines under the published checkpoint they were made for. Raises NotTrusted for lines of none of them."""
         with self._publishing:
             head = notes.parse_checkpoint(strict.read_bytes(self.folder / "checkpoint", "checkpoint", notes.MOST_BYTES))
+            witnesses = [w for w in witnesses if w.kind == notes.WITNESS]
             extra = notes.parse(head.note.text.encode() + b"\n" + lines, "cosignature")
             good = {s.hint for s, _ in extra.by(witnesses)}
-            rows = [*head.note.signatures, *(r for r in extra.signatures if r[1] in good and r not in head.note.signatures)]
+            new = {r[:2]: r for r in extra.signatures if r[1] in good}  # in the place of an older line of the same witness
+            rows = [*(r for r in head.note.signatures if r[:2] not in new), *new.values()]
             if not good:
                 raise NotTrusted("witnesses", "no cosignature of a known witness", advice="give the right --witness key")
             fresh = Checkpoint(head.origin, head.size, head.root, notes.Note(head.note.text, tuple(rows)))

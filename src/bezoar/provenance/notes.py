@@ -80,7 +80,9 @@ class Note:
                 continue
             when = None
             message = self.text.encode()
-            if signer.kind == WITNESS and len(signature) == 72:
+            if signer.kind == WITNESS:
+                if len(signature) != 72:  # without its time it is no cosignature, whatever key made it
+                    signature = bytes(72)
                 seconds = int.from_bytes(signature[:8], "big")
                 message, signature = f"cosignature/v1\ntime {seconds}\n".encode() + message, signature[8:]
                 when = datetime.fromtimestamp(seconds, UTC) if seconds < 1 << 37 else None

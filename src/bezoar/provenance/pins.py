@@ -50,6 +50,8 @@ ALARMS = ("changed", "split view", "unstable", "frontrun", "lapsed")
 GAPS = ("gone", "withheld", "failed", "refused")
 HASHES: dict[str, Callable[[bytes], Any]] = {"md5": lambda b: md5(b, usedforsecurity=False), "sha256": sha256, "sha512": sha512}
 PER_HOST = 2
+BEGIN = b'{"url": "'
+"""How every line of results begins."""
 MOST_URLS = 50_000_000
 
 
@@ -108,13 +110,14 @@ def read_urls(path: str | Path, column: str = "") -> Iterator[tuple[str, dict[st
                 for raw in f:
                     if raw.strip():
                         found = strict.parse_json(raw, f"line of {path.name}")
-                        yield str(found.get(column or "url", "")), {n: str(found[n]).lower() for n in HASHES if n in found}
+                        url = _column(list(found), column, path)
+                        yield str(found[url] or ""), {n.lower(): str(v).lower() for n, v in found.items() if n.lower() in HASHES and v}
         else:
             with path.open(encoding="utf-8") as f:
                 for text in f:
                     if text.strip():
                         yield text.strip(), {}
-    except (OSError, UnicodeDecodeError, csv.Error, ImportError) as error:
+    except (OSError, ValueError, csv.Error, ImportError) as error:
         raise UnreadableInput(f"{path} cannot be read as a list of links: {type(error).__name__}",
                               advice="give CSV, Parquet, JSONL or text") from None
 
@@ -138,7 +141,7 @@ class _Crowd:
     def run(self, work: Callable[[Any], Any], items: Iterable[tuple[str, Any]]) -> Iterator[Any]:
         """Results in the order they are done within a window; `items` are (url, item)."""
         def one(pair: tuple[str, Any]) -> Any:
-            host = urlsplit(pair[0]).netloc if "//" in pair[0] else ""
+            host = _domain(pair[0])
             with self._guard:
                 lock = self._locks[host]
             with lock:
@@ -160,10 +163,13 @@ def _done(out: Path) -> set[str]:
         return set()
     data = out.read_bytes()
     whole = data.rfind(b"\n") + 1
+    urls = {strict.field(strict.parse_json(raw, f"line of {out.name}"), "url", str, "pin") for raw in data[:whole].splitlines()}
     if whole < len(data):
+        if not data[whole:].startswith(BEGIN[:len(data) - whole]):
+            raise UnreadableInput(f"{out} holds something else than results", advice="give --out another name; it was not touched")
         with out.open("r+b") as f:
             f.truncate(whole)
-    return {strict.field(strict.parse_json(raw, f"line of {out.name}"), "url", str, "pin") for raw in data[:whole].splitlines()}
+    return urls
 
 
 def _write(out: Path, results: Iterator[Any], tick: Callable[[int], None]) -> None:
@@ -271,7 +277,7 @@ def check(pinned: Pin, fetchers: Sequence[Fetcher], plan: Plan, now: datetime) -
             changed = _moment(f.modified)
             if changed is not None and timedelta(0) <= plan.snapshot - changed <= timedelta(hours=plan.hours):
                 return verdict("frontrun", f"changed {(plan.snapshot - changed).total_seconds() / 3600:.1f} hours before the snapshot")
-    if lost and worst == "same":
+    if lost and worst != "changed":
         return verdict("withheld", "; ".join(f"{line(n)}: {e.message}" for n, e in lost.items()))
     notes = [t for t, c in (("another certificate", any(f.certificate != pinned.certificate for f in bodies)),
                             ("other address", all(f.address != pinned.address for f in bodies))) if c]

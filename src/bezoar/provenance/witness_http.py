@@ -46,12 +46,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if self.path != PATH:
             self._say(Answer(404, "text/plain", b"no such path\n"))
-        elif not length.isdigit() or int(length) > witness.MOST_BODY:
-            self._say(Answer(411 if not length.isdigit() else 413, "text/plain", b"a length of at most 65536\n"))
+        elif not (length.isascii() and length.isdigit()) or len(length) > 9 or int(length) > witness.MOST_BODY:
+            self._say(Answer(413 if length.isascii() and length.isdigit() else 411, "text/plain", b"a length of at most 65536\n"))
         else:
             try:
                 self._say(self.server.witness.add_checkpoint(self.rfile.read(int(length)), strict.now()))
-            except BezoarError:
+            except (BezoarError, OSError):
                 self._say(Answer(503, "text/plain", b"the witness cannot store heads now\n"))
 
     def _say(self, answer: Answer) -> None:
@@ -88,10 +88,14 @@ def submit(url: str, reader: Reader, head: Checkpoint, seconds: float = 15.0) ->
 
 def _post(url: str, body: bytes, seconds: float) -> tuple[int, bytes]:
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
         raise UsageError(f"{line(url, 100)!r} is no address of a witness", advice="https://witness.example/prefix")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=seconds)
+    connection = kind(parts.hostname, port, timeout=seconds)
     try:
         connection.request("POST", str(Path(parts.path or "/") / "add-checkpoint"), body, {"Content-Type": "text/plain"})
         answer = connection.getresponse()
