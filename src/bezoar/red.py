@@ -44,7 +44,29 @@ def read_plan(path: str | Path) -> dict[str, Any]:
     unknown = set(data) - {"rates", "seeds", "victim", "attack", "held_out"}
     if unknown:
         raise UsageError(f"{path} has unknown keys {sorted(unknown)}", advice="known: rates, seeds, victim, held_out, [[attack]]")
+    for key, (fits, kind) in _PLAN.items():
+        if key in data and not fits(data[key]):
+            raise UsageError(f"{path}: {key!r} is not {kind}", advice="see docs/how-to/red-team.md")
     return data
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+_PLAN: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "rates": (lambda v: isinstance(v, list) and bool(v) and all(map(_number, v)), "a list of numbers, such as [0.01, 0.03]"),
+    "seeds": (lambda v: (_count(v) and v > 0) or (isinstance(v, list) and bool(v) and all(map(_count, v))),
+              "a number of seeds or a list of seeds from 0 on"),
+    "victim": (lambda v: isinstance(v, str), "the name of a model"),
+    "held_out": (lambda v: _number(v) and 0 < v < 1, "a share between 0 and 1"),
+    "attack": (lambda v: isinstance(v, list) and all(isinstance(a, (str, dict)) for a in v), "a list of [[attack]] tables or names"),
+}
+"""Key of a plan to whether a value fits, and what would."""
 
 
 def _attacks(wanted: Sequence[str | Mapping[str, Any] | Attack], modality: str) -> list[Attack]:
@@ -80,6 +102,8 @@ def redteam(data: object, y: object = None, *, attacks: Sequence[str | Mapping[s
 
     An interrupted run resumes from `out`. Raises UsageError for names that do not exist and data without labels.
     """
+    if effort not in api.EFFORTS:
+        raise UsageError(f"no effort {effort!r}", advice="efforts are: " + ", ".join(api.EFFORTS))
     dataset = api.load(data, y, reading)
     told = read_plan(plan) if plan is not None else {}
     chosen = list(attacks) or told.get("attack") or DEFAULT_ATTACKS[dataset.modality]

@@ -18,7 +18,7 @@ EPILOG = """Examples:
 
 
 def redteam(
-    data: Annotated[str, typer.Argument(help="Clean data with labels.")],
+    data: Annotated[str, columns.data("Clean data with labels.")],
     out: Annotated[Path, typer.Option(help="Folder for scoreboard.html, scoreboard.json, scoreboard.md.")] = Path("scoreboard"),
     attack: Annotated[list[str] | None, typer.Option(help="Attack by name (repeatable); see `bezoar list --shelf attacks`.")] = None,
     rate: Annotated[list[float] | None, typer.Option(help="Share of the training part (repeatable).")] = None,

@@ -192,7 +192,8 @@ def load(data: bytes, most_bytes: int = MOST_BYTES) -> Report:
             step = UPGRADES.get(str(raw.get("schema")))
             raw = step(raw) if step else raw
         if raw.get("schema") != SCHEMA:
-            raise UnreadableInput(f"not a {SCHEMA} document: its schema is {line(raw.get('schema'), 60)}", advice=again)
+            said = f"its schema is {line(raw['schema'], 60)}" if "schema" in raw else "it names no schema"
+            raise UnreadableInput(f"not a {SCHEMA} document: {said}", advice=again)
         fault = next(iter(jsonschema.Draft202012Validator(schema()).iter_errors(_brief(raw))), None)
         if fault is not None:
             where = line(fault.json_path, 80)
@@ -209,5 +210,7 @@ def load(data: bytes, most_bytes: int = MOST_BYTES) -> Report:
         for f in report.findings:
             _drawn(f, again)
         return report
+    except json.JSONDecodeError as error:
+        raise UnreadableInput(f"the report is not JSON, or cut off: line {error.lineno}: {line(error.msg, 120)}", advice=again) from error
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError, ArithmeticError, zlib.error) as error:
         raise UnreadableInput(f"the report cannot be read: {line(error, 160)}", advice=again) from error
