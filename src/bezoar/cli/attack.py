@@ -66,9 +66,9 @@ def command(cls: type[Ability]) -> Callable[..., int]:
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
     parameters = [
-        inspect.Parameter("data", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Annotated[str, typer.Argument(help="Clean data.")]),
+        inspect.Parameter("data", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Annotated[str, columns.data("Clean data.")]),
         parameter("out", Annotated[Path, typer.Option(help="New folder for the poisoned copy and truth.json.")], inspect.Parameter.empty),
-        parameter("seed", Annotated[int, typer.Option(help="Seed.")], 0),
+        parameter("seed", Annotated[int, typer.Option(min=0, help="Seed.")], 0),
         parameter("as_json", Annotated[bool, typer.Option("--json", help="Machine output on stdout.")], False),
         *(parameter(k, getattr(columns, t), "") for k, t in [("modality", "Modality"), ("label", "Label"), ("text", "Text"),
                                                              ("id_column", "Id"), ("source", "SourceColumn"),

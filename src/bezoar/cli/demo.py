@@ -17,7 +17,7 @@ EPILOG = """Examples:
 
 
 def demo(out: Annotated[Path, typer.Option(help="Folder for the reports.")] = Path("demo-report"),
-         seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+         seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
          as_json: Annotated[bool, typer.Option("--json", help="Machine output on stdout.")] = False) -> int:
     """Plant six kinds of poison in small real data, scan, and compare with the truth. No network, under a minute."""
     from bezoar.demo import demo as run

@@ -19,7 +19,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT}
 """What the file system says no to, whatever the command; the files that a command is about have sentences of their own."""
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+app = typer.Typer(name="bezoar", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Has this been poisoned? Scan data you did not make yourself, see the evidence, put it right.",
                   context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -59,7 +59,7 @@ def run(argv: list[str] | None = None) -> None:
     debug = "--debug" in argv
     as_json = "--json" in argv
     try:
-        code = app(argv, standalone_mode=False)
+        code = app(argv, prog_name="bezoar", standalone_mode=False)
         sys.exit(int(code or 0))
     except BezoarError as error:
         if debug:
@@ -79,7 +79,11 @@ def run(argv: list[str] | None = None) -> None:
                      "make room and run the same command again" if full else "give another place, or the right to use this one", as_json)
             sys.exit(int(ExitCode.INCOMPLETE if full else ExitCode.WRONG_USE))
         if hasattr(error, "format_message"):  # what the parser of options raises
-            complain(error.format_message(), "see `bezoar --help`", as_json)
+            context = getattr(error, "ctx", None)
+            if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
+                sys.stderr.write(context.get_help() + "\n")
+                sys.exit(int(ExitCode.WRONG_USE))
+            complain(error.format_message(), f"see `{'bezoar' if context is None else context.command_path} --help`", as_json)
             sys.exit(int(ExitCode.WRONG_USE))
         complain(f"unexpected {type(error).__name__}: {error}", "this is a defect of bezoar; --debug shows where", as_json)
         sys.exit(int(ExitCode.INCOMPLETE))

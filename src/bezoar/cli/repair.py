@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from bezoar.cli import columns
 from bezoar.cli.book import LogFolder, LogPrivateKey, book
 from bezoar.cli.show import say_json
+from bezoar.core.ability import Reading
 from bezoar.core.escape import line
 
 CLEAN_EPILOG = """Examples:
@@ -27,7 +30,7 @@ RESTORE_EPILOG = """Examples:
 
 
 def clean(
-    data: Annotated[str, typer.Argument(help="The data that was scanned.")],
+    data: Annotated[str, columns.data("The data that was scanned.")],
     report: Annotated[Path, typer.Option(help="report.json of its scan.")],
     out: Annotated[Path, typer.Option(help="New folder: clean/, quarantine/, changes.json.")],
     allow_more: Annotated[bool, typer.Option("--allow-more", help="Also where this removes more than 5% of a class.")] = False,
@@ -37,10 +40,13 @@ def clean(
     log: LogFolder = None, log_private_key: LogPrivateKey = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine output on stdout.")] = False,
 ) -> int:
-    """Set aside what a report says, never delete it; `bezoar restore` gives the original back byte for byte."""
+    """Set aside what a report says, never delete it; `bezoar restore` gives the original back byte for byte.
+
+    Columns that are not named are read as the scan read them.
+    """
     from bezoar import api
 
-    how = columns.reading(modality, label, text, id_column, source, contributor, time)
+    how = _as_scanned(columns.reading(modality, label, text, id_column, source, contributor, time), api.read_report(report).plan)
     with book(log, log_private_key) as write:
         done = api.clean(data, report, out, allow_more=allow_more, include_advisory=include_advisory, reading=how)
         said = {"report": sha256(report.read_bytes()).hexdigest(), "quarantined": done["quarantined"], "samples": done["samples"]}
@@ -51,8 +57,17 @@ def clean(
         print(f"{done['quarantined']:,} of {done['samples']:,} samples set aside; the rest is in {done['clean']}")  # noqa: T201
         for note in done["notes"]:
             print("  " + line(note, 1000))  # noqa: T201
-        print(f"undo: bezoar restore {out} --out FOLDER")  # noqa: T201
+        print(f"undo: bezoar restore {shlex.quote(str(out))} --out NEW-PLACE")  # noqa: T201
     return 0
+
+
+def _as_scanned(how: Reading, plan: dict[str, Any]) -> Reading:
+    """`how`, and what it leaves open as the report says that the data was read."""
+    told = plan.get("reading")
+    if not isinstance(told, dict):
+        return how
+    names = ("modality", "label", "text", "id", "source", "contributor", "time")
+    return replace(how, **{k: told[k] for k in names if isinstance(told.get(k), str) and not getattr(how, k)})
 
 
 def restore(

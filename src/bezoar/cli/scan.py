@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import sys
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from shutil import get_terminal_size
@@ -15,6 +16,7 @@ import typer
 from bezoar.cli import columns
 from bezoar.cli.book import LogFolder, LogPrivateKey, book, later
 from bezoar.cli.show import Progress, say_json
+from bezoar.core.errors import UsageError
 
 SCAN_EPILOG = """Examples:
 
@@ -34,7 +36,7 @@ SHOW_EPILOG = """Examples:
 
 
 def scan(
-    data: Annotated[str, typer.Argument(help="Folder of images by class, CSV, TSV, Parquet, JSONL, NPZ or saved Hugging Face dataset.")],
+    data: Annotated[str, columns.data("Folder of images by class, CSV, TSV, Parquet, JSONL, NPZ or saved Hugging Face dataset.")],
     out: Annotated[Path, typer.Option(help="Folder for report.json, report.html, report.sarif, scores.parquet.")] = Path("bezoar-report"),
     modality: columns.Modality = "", label: columns.Label = "", text: columns.Text = "", id_column: columns.Id = "",
     source: columns.SourceColumn = "", contributor: columns.Contributor = "", time: columns.Time = "",
@@ -46,7 +48,7 @@ def scan(
     without: Annotated[list[str] | None, typer.Option(help="Leave these out (repeatable).")] = None,
     alpha: Annotated[float, typer.Option(help="Family-wise error of the findings.")] = 0.01,
     fdr: Annotated[float, typer.Option(help="False discovery rate of the quarantine list.")] = 0.05,
-    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     baseline: Annotated[Path | None, typer.Option(help="File of accepted findings.")] = None,
     fail_on: Annotated[str, typer.Option(help="Exit 1 from this verdict on: suspicious, poisoned or never.")] = "suspicious",
     strict: Annotated[bool, typer.Option("--strict", help="Exit 3 when a check was skipped or a sample was unreadable.")] = False,
@@ -108,6 +110,7 @@ def accept(
     """Accept findings, so that later scans with --baseline no longer fail on them."""
     from bezoar import api
 
+    _check_date(expires)
     who = by or getpass.getuser()
     with book(log, log_private_key) as write:
         held = api.accept(report, ids or [], baseline, because, who, expires)
@@ -117,14 +120,29 @@ def accept(
     return 0
 
 
+def _check_date(expires: str | None) -> None:
+    """A baseline that holds a date nobody can read could not be used any more."""
+    if expires is None:
+        return
+    try:
+        last = date.fromisoformat(expires)
+    except ValueError:
+        raise UsageError(f"--expires {expires!r} is no date", advice="give YYYY-MM-DD, such as 2027-06-30") from None
+    if last < date.today():
+        raise UsageError(f"--expires {last} is past: nothing would be accepted", advice="give a day that is still to come")
+
+
 def show(
     report: Annotated[Path, typer.Argument(help="report.json of a scan.")],
     fmt: Annotated[str, typer.Option("--format", help="terminal, html, sarif, json, csv.")] = "terminal",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> int:
     """Print a report again, in any format."""
-    from bezoar import api
+    from bezoar import api, registry
 
+    if not as_json and fmt not in (formats := [f for f in registry.shelf("reports") if f != "scores"]):
+        kept = "; the scores stand in scores.parquet beside the report" if fmt == "scores" else ""
+        raise UsageError(f"no format {fmt!r} to show", advice="formats are: " + ", ".join(formats) + kept)
     parsed = api.read_report(report)
     if as_json:
         sys.stdout.write(api.render(parsed, "json").decode() + "\n")
