@@ -73,7 +73,7 @@ BAD = [
     ("bezoar verify nothing --signature photos.sig --public-key k/public.pem", 2, "nothing at"),
     ("bezoar sign photos --key locked/private.pem --out x.sig", 2, "no passphrase"),
     ("bezoar sign photos --key k/public.pem --out x.sig", 2, "not a private key"),
-    ("bezoar sign photos --key k/private.pem --out x.sig --days -3", 2, "end before it begins"),
+    ("bezoar sign photos --key k/private.pem --out x.sig --days -3", 2, "is no number of days"),
     ("bezoar sign photos --key k/private.pem --out x.sig --dataset 'a*'", 2, "not a proper dataset name"),
     ("bezoar sign photos --key other/private.pem --out x.sig --previous photos.sig", 1, "not by this key"),
     ("bezoar keygen --out k --no-passphrase", 2, "never overwritten"),
@@ -270,3 +270,13 @@ def test_scan_clean_restore_and_accept_write_their_step_to_the_log(bezoar, desk_
     report = json.loads((desk_folder / "report" / "report.json").read_text())
     assert held[0].subject == report["subject"]["fingerprint"] and said["verdict"] == report["verdict"] == "poisoned"
     assert held[3].subject == f"restore {held[2].subject}"
+
+
+@pytest.mark.parametrize(("text", "said"), [("sign photos --key k/private.pem --days nan", "'nan' is no number of days"),
+                                            ("sign photos --key k/private.pem --days 1e12", "'1e12' is no number of days"),
+                                            ("policy new --name x --key a=k/public.pem --days -1", "'-1' is no number of days"),
+                                            ("gate photos --public-key k/public.pem --run 'python \"x'", "--run is no command: No closing quotation")])
+def test_odd_numbers_of_days_and_unbalanced_commands_are_said(bezoar, text, said):
+    bezoar("bezoar keygen --out k --no-passphrase")
+    code, _, err = bezoar("bezoar " + text)
+    assert code == 2 and said in err, err

@@ -10,7 +10,7 @@ import typer
 
 from bezoar.cli.book import private_key
 from bezoar.cli.show import say_json
-from bezoar.cli.sign import AsJson, Chain, NewestFile, NoMemory, PolicyFile, PublicKeys, Signatures, default_signature, ground
+from bezoar.cli.sign import AsJson, Chain, NewestFile, NoMemory, PolicyFile, PublicKeys, Signatures, default_signature, ground, span
 from bezoar.core.errors import UsageError
 from bezoar.core.escape import line
 
@@ -35,7 +35,7 @@ def new(
     key: Annotated[list[str], typer.Option(help="NAME=public.pem (repeatable).")],
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("bezoar.policy.toml"),
     threshold: Annotated[int, typer.Option(min=1, help="How many distinct signers are needed.")] = 1,
-    days: Annotated[float, typer.Option(help="Days until the policy ends.")] = 365,
+    days: Annotated[float, typer.Option(parser=span, metavar="DAYS", help="Days until the policy ends.")] = 365,
     as_json: AsJson = False,
 ) -> int:
     """Write a first policy, to be read and edited by people."""
@@ -93,7 +93,7 @@ def newest(
     signature: Annotated[list[Path], typer.Option(help="Bundle of the newest version of each dataset (repeatable).")],
     key: Annotated[Path, typer.Option(help="private.pem of a member of [roles.newest].")],
     out: Annotated[Path, typer.Option(help="The list; an older one there is carried on.")] = Path("newest.json"),
-    days: Annotated[float, typer.Option(help="Days that the list holds; short is safe.")] = 7,
+    days: Annotated[float, typer.Option(parser=span, metavar="DAYS", help="Days that the list holds; short is safe.")] = 7,
     revoke_key: Annotated[list[str] | None, typer.Option(help="Key id that is no longer trusted (repeatable).")] = None,
     revoke: Annotated[list[str] | None, typer.Option(help="Statement digest that is no longer trusted (repeatable).")] = None,
     as_json: AsJson = False,

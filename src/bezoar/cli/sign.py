@@ -55,6 +55,20 @@ Threads = Annotated[int, typer.Option(min=0, max=64, help="Threads for hashing; 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
 
 
+def span(days: str | float) -> float:
+    """Days between now and a hundred years.
+
+    >>> span("7")
+    7.0
+    """
+    try:
+        if 0 <= float(days) <= 36_500:
+            return float(days)
+    except ValueError:
+        pass
+    raise UsageError(f"{line(str(days), 40)!r} is no number of days", advice="give one from 0 to 36500")
+
+
 def default_signature(path: Path) -> Path:
     """PATH.sig, beside PATH."""
     return Path(str(path).rstrip("/") + ".sig")
@@ -125,7 +139,7 @@ def sign(
     model: Annotated[bool, typer.Option("--model", help="This is a model, not a dataset.")] = False,
     previous: Annotated[Path | None, typer.Option(help="Bundle of the version before; name and version go on from there.")] = None,
     version: Annotated[int, typer.Option(min=0, help="Version; 0: one above the previous.")] = 0,
-    days: Annotated[float, typer.Option(help="Days until the statement ends.")] = 365,
+    days: Annotated[float, typer.Option(parser=span, metavar="DAYS", help="Days until the statement ends.")] = 365,
     policy: Annotated[Path | None, typer.Option(help="Policy under which this is signed; its digest is recorded.")] = None,
     source: Annotated[str, typer.Option(help="Where the data came from.")] = "",
     licence: Annotated[str, typer.Option(help="Licence, as an SPDX id where there is one.")] = "",
@@ -253,6 +267,10 @@ def gate(
     from bezoar.provenance import guard, strict
     from bezoar.provenance.refusals import NotTrusted
 
+    try:
+        command = shlex.split(run)
+    except ValueError as error:
+        raise UsageError(f"--run is no command: {error}", advice="check its quotes") from None
     done = guard.verify(path, signature or [default_signature(path)],
                         ground(public_key, policy, policy_chain, newest, no_memory, log_proof, log_key, dataset),
                         threads=threads)
@@ -272,7 +290,7 @@ def gate(
     else:
         print("gate open\n  " + "\n  ".join(passed))  # noqa: T201
     sys.stdout.flush()
-    return subprocess.run(shlex.split(run), check=False).returncode if run else 0  # noqa: S603
+    return subprocess.run(command, check=False).returncode if command else 0  # noqa: S603
 
 
 def register(app: typer.Typer) -> None:
