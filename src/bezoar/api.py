@@ -24,6 +24,7 @@ from bezoar.core.wording import applies
 
 EFFORTS = {"quick": 99, "standard": 199, "deep": 999}
 """Effort to the number of control triggers per confirmation."""
+NOT_ASKED = "not asked for"
 FILES = ("json", "html", "sarif", "scores")
 """Renderers whose files a scan writes."""
 GATES = {"suspicious": ("suspicious", "poisoned"), "poisoned": ("poisoned",), "never": ()}
@@ -219,7 +220,7 @@ def _detectors(names: Sequence[str] | None, without: Sequence[str]) -> tuple[lis
     chosen = [n for n in there if (names is None or n in names) and n not in without]
     if not chosen:
         raise UsageError("no detector is left to run", advice="detectors are: " + ", ".join(there))
-    left = [OutcomeLine(n, "skipped", "not asked for") for n in there if n not in chosen]
+    left = [OutcomeLine(n, "skipped", NOT_ASKED) for n in there if n not in chosen]
     return [registry.make("detectors", n) for n in chosen], left
 
 
@@ -265,7 +266,8 @@ def exit_code(report: Report, fail_on: str = "suspicious", strict: bool = False)
         return ExitCode.FINDINGS
     if report.verdict == "inconclusive" or report.gaps:
         return ExitCode.INCOMPLETE
-    if strict and (report.unreadable or any(o.status == "skipped" and applies(o) for o in report.outcomes)):
+    if strict and (report.unreadable or any(o.status == "skipped" and applies(o) and o.reason != NOT_ASKED
+                                        for o in report.outcomes)):
         return ExitCode.INCOMPLETE
     return ExitCode.NOTHING
 

@@ -208,7 +208,9 @@ def judge(findings: Sequence[Any], outcomes: Sequence[OutcomeLine], n: int, opti
     failed = [o.ability for o in outcomes if o.status == "failed"]
     if failed:
         return "inconclusive", "nothing found, and these checks failed: " + ", ".join(failed)
-    return "no evidence", f"{len(ran)} checks ran and none found a campaign at a family-wise error of {options.alpha:g}"
+    accepted = sum(not f.advisory for f in findings)
+    said = f"found a campaign beside the {accepted} that you accepted" if accepted else "found a campaign"
+    return "no evidence", f"{len(ran)} checks ran and none {said} at a family-wise error of {options.alpha:g}"
 
 
 def _bound(counted: Sequence[Any]) -> int:

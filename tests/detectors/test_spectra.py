@@ -82,3 +82,16 @@ def test_frames_of_the_same_scenes_are_quiet_and_do_not_hide_a_pattern():
     flagged = np.unique(np.concatenate([g.members for g in scores.groups]))
     assert np.isin(hit, flagged).mean() >= 0.9
     assert np.setdiff1d(flagged, hit).size <= 0.01 * len(y)
+
+
+def test_pictures_without_a_label_are_left_out():
+    x, y = _digits()
+    y = y.copy()
+    y[:30] = -1
+    from bezoar.core.dataset import Labels
+
+    data = Dataset.from_arrays(x, np.maximum(y, 0))
+    data = data.with_changes(inputs=data.inputs, codes=y)
+    assert isinstance(data.labels, Labels)
+    scores = Spectra()(View(data, Image()), np.random.default_rng(0))
+    assert np.isnan(scores.suspicion[:30]).all() and np.isfinite(scores.suspicion[30:]).all() and scores.groups == ()

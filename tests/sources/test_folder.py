@@ -212,3 +212,16 @@ def test_speed(tmp_path):
     started = time.process_time()
     assert len(Folder().open(root, Reading())) == 600
     assert time.process_time() - started < 600 * 4e-4 * 3, "10,000 in 4 s, with room for a slow machine"
+
+
+def test_hidden_pictures_are_named_because_a_training_run_may_read_them(tmp_path):
+    for name in ("cat/1.png", "dog/1.png", "..dog/2.png", "cat/.2.png", ".git/objects.png/x", ".cache/notes.txt"):
+        if name.endswith(".png"):
+            put(tmp_path, name, Image.fromarray(RGB))
+        else:
+            (tmp_path / name).parent.mkdir(parents=True)
+            (tmp_path / name).write_text("x")
+    (tmp_path / ".git" / "objects.png").rename(tmp_path / ".git" / "objects")
+    entries, refused, _ = listed(tmp_path, Limits())
+    assert [e.name for e in entries] == ["cat/1.png", "dog/1.png"]
+    assert sorted(n for n, why in refused if why.startswith("hidden")) == ["..dog", "cat/.2.png"]

@@ -72,7 +72,7 @@ class Spectra(Detector):
     def score(self, view: View, rng: np.random.Generator) -> Scores:
         codes = view.labels
         n = len(codes)
-        size = np.bincount(codes, minlength=len(view.classes)) if n else np.zeros(0, np.int64)
+        size = np.bincount(codes[codes >= 0], minlength=len(view.classes))
         large = np.flatnonzero(size >= self.smallest_class)
         if len(large) == 0:
             return Scores(np.full(n, np.nan), notes=(f"no class has {self.smallest_class} rows: no pattern can be told from chance",))

@@ -146,6 +146,17 @@ class Folder(Source):
         return ids
 
 
+def _pictures_hidden(item: os.DirEntry[str]) -> bool:
+    """Whether a hidden file is a picture, or a hidden folder holds one."""
+    if not item.is_dir(follow_symlinks=False):
+        return item.name.lower().endswith(SUFFIXES)
+    try:
+        with os.scandir(item.path) as held:
+            return any(h.name.lower().endswith(SUFFIXES) for h in held)
+    except OSError:
+        return True
+
+
 def listed(root: Path, limits: Limits) -> tuple[list[Entry], list[tuple[str, str]], dict[str, int]]:
     """Image files below `root` in order of their path; what was refused, with the reason; other suffixes, counted."""
     entries: list[Entry] = []
@@ -168,9 +179,11 @@ def listed(root: Path, limits: Limits) -> tuple[list[Entry], list[tuple[str, str
                 raise LimitExceeded(f"{root} holds more than {limits.max_rows:,} files",
                                     advice="scan parts of it, or raise Limits.max_rows")
             name = f"{folder}/{item.name}" if folder else item.name
-            if item.name.startswith("."):
-                continue
             shown = name.encode("utf-8", "backslashreplace").decode()
+            if item.name.startswith("."):
+                if _pictures_hidden(item):
+                    refused.append((shown, "hidden, so it was not read; a training run may read it"))
+                continue
             if item.is_symlink():
                 refused.append((shown, "a symbolic link; links are not followed"))
             elif item.is_dir(follow_symlinks=False):
