@@ -19,6 +19,7 @@ from bezoar.core.events import Finished, Listener, Note, Started, deaf
 from bezoar.core.finding import Finding
 from bezoar.core.report import OutcomeLine, Report, ScoreTable, Sensitivity
 from bezoar.core.view import View
+from bezoar.core.wording import many
 from bezoar.findings import as_finding
 from bezoar.maths.conformal import rank_p_within
 from bezoar.maths.fuse import top_two
@@ -200,7 +201,7 @@ def judge(findings: Sequence[Any], outcomes: Sequence[OutcomeLine], n: int, opti
         return "suspicious", f"{len(counted)} campaign{'s' if len(counted) > 1 else ''} beyond chance, none confirmed by transplant"
     ran = [o for o in outcomes if o.status in ("found", "nothing")]
     if n < SMALLEST_SCAN:
-        return "inconclusive", f"{n} samples are too few: at least {SMALLEST_SCAN} are needed for a verdict"
+        return "inconclusive", f"{many(n, 'sample')} {'is' if n == 1 else 'are'} too few: at least {SMALLEST_SCAN} are needed for a verdict"
     if interrupted:
         return "inconclusive", "the run was stopped before all checks had run"
     if not ran:
@@ -210,7 +211,7 @@ def judge(findings: Sequence[Any], outcomes: Sequence[OutcomeLine], n: int, opti
         return "inconclusive", "nothing found, and these checks failed: " + ", ".join(failed)
     accepted = sum(not f.advisory for f in findings)
     said = f"found a campaign beside the {accepted} that you accepted" if accepted else "found a campaign"
-    return "no evidence", f"{len(ran)} checks ran and none {said} at a family-wise error of {options.alpha:g}"
+    return "no evidence", f"{many(len(ran), 'check')} ran and none {said} at a family-wise error of {options.alpha:g}"
 
 
 def _bound(counted: Sequence[Any]) -> int:

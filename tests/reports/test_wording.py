@@ -93,3 +93,10 @@ def test_numbers():
         "less than 1 in a million billion", "less than 1 in a million billion", "less than 1 in 100,000", "about 1 in 320", "about 1 in 5",
         "no better than a coin toss", "not known"]
     assert [percent(s) for s in (0.5, 0.014, 0.00001, 1.0, 0.9999, math.nan)] == ["50%", "1.4%", "0.001%", "100%", "99.99%", "unknown"]
+
+
+def test_the_next_scan_names_the_columns_that_this_one_was_told():
+    report = dataclasses.replace(sample_report(), plan={"reading": {"label": "verdict", "text": "x; rm -rf ~", "id": ""}})
+    scans = [c for c, _ in next_commands(report) if c.startswith("bezoar scan")]
+    assert scans
+    assert all("--label verdict" in c and "--text TEXT" in c and "--id" not in c for c in scans)

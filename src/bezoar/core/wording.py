@@ -210,25 +210,36 @@ def data_word(report: Report) -> str:
     return typed(str(report.subject.get("path") or ""), "DATA")
 
 
+_OPTIONS = ("modality", "label", "text", "id", "source", "contributor", "time")
+
+
+def _scan_word(report: Report) -> str:
+    """The scan of these data again, with the columns that were named."""
+    read = report.plan.get("reading")
+    named = read if isinstance(read, dict) else {}
+    options = "".join(f" --{o} {typed(str(named[o]), o.upper())}" for o in _OPTIONS if named.get(o))
+    return f"bezoar scan {data_word(report)}{options}"
+
+
 def _report_word(folder: str) -> str:
     return f"{typed(folder.rstrip('/'), 'OUT')}/report.json" if folder else "report.json"
 
 
 def next_commands(report: Report, folder: str = "") -> list[tuple[str, str]]:
     """(command, what it does), most useful first; `folder` is where the report was written, seen from where people type."""
-    data, written = data_word(report), _report_word(folder)
+    data, written, again = data_word(report), _report_word(folder), _scan_word(report)
     if report.verdict in ("poisoned", "suspicious"):
         first = next((f.id for f in report.counted), "ID")
         return [(f"bezoar clean {data} --report {written} --out cleaned",
                  "set the quarantine list aside; nothing is deleted, and bezoar restore undoes it"),
-                (f"bezoar scan {data} --effort deep", "look again, harder, before deciding about people or vendors"),
+                (f"{again} --effort deep", "look again, harder, before deciding about people or vendors"),
                 (f'bezoar accept {written} {first} --because "why it is fine"',
                  "if a person finds a campaign harmless: later scans with --baseline bezoar.baseline.json do not count it")]
     if report.verdict == "inconclusive":
-        return [(f"bezoar scan {data} --effort deep", "run again; what is finished is kept, the reasons above say what to change"),
+        return [(f"{again} --effort deep", "run again; what is finished is kept, the reasons above say what to change"),
                 ("bezoar list", "which checks there are, what they need and which extras bring them")]
-    return [(f"bezoar scan {data} --effort deep", "look harder"),
-            (f"bezoar scan {data} --reference CLEAN",
+    return [(f"{again} --effort deep", "look harder"),
+            (f"{again} --reference CLEAN",
              "compare with data that you trust; that sees what a single set cannot show")]
 
 
