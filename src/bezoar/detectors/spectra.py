@@ -175,9 +175,10 @@ def _planted(unit: np.ndarray, member: np.ndarray, s: np.ndarray, kinship: float
     """0 (a natural kind) to 1: planted rows stand apart, on one side only, are a chance draw plus one fixed pattern, and
     are no kin."""
     middle = float(np.median(s[member]))
-    apart = (middle - 4.0) / 2.0
+    between = matched.between(member, s)
+    apart = (middle - 4.0) / 2.0 + (0.5 - between) / 0.5  # a near group has to stand behind an empty gap
     sided = (0.9 + float(s.min()) / max(middle, 1e-6)) / 0.2
-    gap = (1.35 - matched.between(member, s)) / 0.5
+    gap = (1.35 - between) / 0.5
     stranger = (3.1 - kinship) / 0.8
     if min(apart, sided, gap, stranger) <= 0:
         return 0.0
