@@ -23,7 +23,8 @@ LEARNED = np.log(2.0)
 
 
 class Dynamics(Detector):
-    """Share of neighbours with another label, the time until the label was learned, and how often it was lost again, ranked in the class.
+    """Rank within the class of the share of neighbours with another label, plus the rank of how late the label was learned (and how
+    often it was lost again) or, if that is higher, of how early for so strange a sample.
 
     k  neighbours asked, at most 20
     """
@@ -31,7 +32,7 @@ class Dynamics(Detector):
     info = Info(name="dynamics", summary="labels that a network learns at odds with the neighbours (a ranking only)", channel="C7",
                 threats=("label-flip", "backdoor-dirty-label", "targeted"), needs=("learned", "labels"), extras=("torch",),
                 effort="standard", cost="training a network, some minutes for pictures", fuses=False,
-                reference="arXiv 1812.05159, 2110.11571, 1909.13374", floor=0.6)
+                reference="arXiv 1812.05159, 2110.11571, 1909.13374", floor=0.7)
 
     def __init__(self, *, k: int = 20) -> None:
         self.k = k
@@ -44,12 +45,12 @@ class Dynamics(Detector):
         learned = view.learned()
         near = view.neighbours()[0][:, :self.k]
         strange = (codes[near] != codes[:, None]).mean(axis=1)
-        slow = 1 - learned.fit()
         lost = forgotten(learned.losses)
-        odd = {"neighbours": strange, "slow": slow, "forgotten": lost.astype(np.float64), "fast": strange * (1 - slow)}
-        ranks = {name: suspicion_within(np.where(known, v, np.nan), codes) for name, v in odd.items()}
-        mislabelled = (2 * ranks["neighbours"] + 2 * ranks["slow"] + ranks["forgotten"]) / 5
-        score = np.maximum(mislabelled, ranks["fast"])
+        fast = strange * learned.fit()
+        late = 1 - learned.fit() + lost / learned.losses.shape[1]
+        rank = {name: suspicion_within(np.where(known, v, np.nan), codes)
+                for name, v in (("strange", strange), ("fast", fast), ("late", late))}
+        score = rank["strange"] + np.maximum(rank["late"], rank["fast"])
         never = int((learned.losses[known, -1] > LEARNED).sum())
         return Scores(suspicion_within(score, codes), notes=(
             f"{never} of {int(known.sum())} labels were never learned, {int((lost > 0).sum())} were forgotten at least once",

@@ -33,7 +33,7 @@ def significance(strength: np.ndarray, code: np.ndarray, share: float = 0.25, ma
         if len(best) >= 3 and number > 3:
             scale = max(scale, (best[-3] - start) / max(np.log(number / 3), 1.0))
         mine = code == c
-        p[mine] = np.minimum(number * np.exp(-(strength[mine] - start) / (margin * scale)), 1.0)
+        p[mine] = np.minimum(number * np.exp(-np.maximum(strength[mine] - start, 0) / (margin * scale)), 1.0)
         p[mine] = np.where(strength[mine] > start, p[mine], 1.0)
     return p
 

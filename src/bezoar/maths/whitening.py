@@ -68,8 +68,8 @@ def within(x: np.ndarray, codes: np.ndarray, *, far: float = 0.25, shrink: float
     near = known
     for _ in range(2 if z.shape[1] else 0):
         cov = (z[near].T @ z[near]).astype(np.float64) / near.sum()
-        cov[~np.eye(len(cov), dtype=bool)] *= 1 - shrink
-        cov += np.eye(len(cov)) * (1e-3 * np.trace(cov) / len(cov))
+        own = np.diag(cov)
+        cov = (1 - shrink) * cov + np.diag(shrink * own + 1e-3 * own.mean())
         z = z @ np.linalg.cholesky(np.linalg.inv(cov)).astype(np.float32)
         size = np.einsum("ij,ij->i", z, z)
         near = np.zeros(len(z), bool)

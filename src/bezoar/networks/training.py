@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,18 +75,24 @@ def fit(module: Any, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator,
                 wide = functional.pad(inputs, (shift,) * 4, mode="replicate")
                 inputs = torch.roll(wide, (down, right), (2, 3))[..., shift:-shift, shift:-shift]
             own = torch.from_numpy(codes[part])
-            loss = functional.cross_entropy(module(inputs), own)
+            loss = _loss(module, inputs, own)
             for group in optimiser.param_groups:
                 group["lr"] = rate * pace(step, steps)
             step += 1
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             if rho:
-                _climb(module, rho, optimiser, lambda inputs=inputs, own=own: functional.cross_entropy(module(inputs), own))
+                _climb(module, rho, optimiser, partial(_loss, module, inputs, own))
             optimiser.step()
         if after is not None:
             after(epoch)
     return module.eval()
+
+
+def _loss(module: Any, inputs: Any, own: Any) -> Any:
+    from torch.nn import functional
+
+    return functional.cross_entropy(module(inputs), own)
 
 
 def _climb(module: Any, rho: float, optimiser: Any, loss: Callable[[], Any]) -> None:
