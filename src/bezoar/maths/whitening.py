@@ -66,7 +66,7 @@ def within(x: np.ndarray, codes: np.ndarray, *, far: float = 0.25, shrink: float
     z = z[:, spread > 1e-4 * spread.max(initial=0.0)]
     z /= spread[spread > 1e-4 * spread.max(initial=0.0)]
     near = known
-    for _ in range(2 if z.shape[1] else 0):
+    for _ in range(2 if z.size else 0):
         cov = (z[near].T @ z[near]).astype(np.float64) / near.sum()
         own = np.diag(cov)
         cov = (1 - shrink) * cov + np.diag(shrink * own + 1e-3 * own.mean())
