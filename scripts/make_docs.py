@@ -53,7 +53,8 @@ def abilities() -> str:
         for card in (c for c in api.catalogue(shelf)):
             story = next(c for c in api.explain(card["name"]) if c["shelf"] == shelf)["story"]
             rows = [f"| {key} | {', '.join(value) if isinstance(value, list) else value} |"
-                    for key in ("channel", "modalities", "needs", "threats", "extras", "cost", "reference") if (value := card[key])]
+                    for key in ("channel", "modalities", "needs", "threats", "extras", "cost", "effort", "reference")
+                    if (value := card[key]) and (key, value) != ("effort", "quick")]
             rows += [f"| `{k}` | default `{v!r}` |" for k, v in card["parameters"].items()]
             head = f"### {card['name']}\n\n{card['summary'][0].upper()}{card['summary'][1:]}."
             parts.append(f"{head}\n\n{story}\n\n| | |\n|---|---|\n" + "\n".join(rows))

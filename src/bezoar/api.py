@@ -6,7 +6,7 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from bezoar.core.ability import Ability, Detector, Poisoned, Reading, Renderer, 
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import ExitCode, UnreadableInput, UsageError
 from bezoar.core.events import Listener, Note, deaf
+from bezoar.core.learned import epochs_for
 from bezoar.core.report import OutcomeLine, Report
 from bezoar.core.trigger import Trigger
 from bezoar.core.view import View
@@ -76,7 +77,8 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     data       a path (folder of images, CSV, TSV, Parquet, JSONL, NPZ, saved Hugging Face dataset), a Dataset, an
                (n, h, w[, c]) uint8 array, an (n, d) float array, a list of strings, a data frame, a torch dataset
     y          labels, for data given from Python; None runs the label-free channels only
-    effort     'quick' | 'standard' | 'deep': number of control triggers per confirmation
+    effort     'quick' | 'standard' | 'deep': number of control triggers per confirmation; from 'standard' on a network is trained on
+               the data too, where torch is there
     alpha      family-wise error of the findings; `fdr` false discovery rate of the quarantine list
     detectors  names to run (default: all that fit); `without` names to leave out
     group      origin columns whose outcomes are compared
@@ -119,7 +121,7 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     expired: tuple[str, ...] = ()
     if baseline is not None:
         accepted, expired = store.read_baseline(Path(baseline))
-    chosen, left_out = _detectors(detectors, without)
+    chosen, left_out = _detectors(detectors, without, effort)
     for sentence in dataset.notes:
         listener(Note(sentence))
     view = View(dataset, modality, seed=seed, reference=trusted, groups=tuple(group), encoder=encode)
@@ -128,7 +130,7 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     options = engine.Options(alpha=alpha, fdr=fdr, seed=seed, workers=workers, controls=EFFORTS[effort], accepted=accepted,
                              recall=resume.recall, keep=resume.keep)
     report = engine.scan(view, chosen, options, listener, left_out)
-    report = replace(report, environment=environment(), notes=(*report.notes, *expired), 
+    report = replace(report, environment=environment(chosen), notes=(*report.notes, *expired), 
                      subject={**report.subject, "path": str(path)} if path else report.subject,
                      plan={**report.plan, "effort": effort, "encoder": str(encoder or ""), "group": list(group),
                            "reading": {f.name: v for f in fields(Reading) if f.name != "limits" and (v := getattr(reading, f.name))},
@@ -157,7 +159,7 @@ def _canaries(view: View, chosen: list[Detector], options: engine.Options, liste
         return ()
     families = {family: registry.make("attacks", name, given) for family, (name, given) in CANARIES[data.modality].items()}
     quiet = replace(options, most_confirmed=0, recall=lambda name: None, keep=lambda name, scores: None)
-    fitting = [d for d in chosen if d.supports(data.modality) and d.info.fuses]
+    fitting = [d for d in chosen if d.supports(data.modality) and d.info.fuses and d.info.effort == "quick"]  # no network per canary
 
     def flags(copy: Dataset) -> np.ndarray:
         scores = engine.scan(View(copy, view.modality, seed=options.seed), fitting, quiet).scores
@@ -173,12 +175,16 @@ def with_groups(reading: Reading, group: Sequence[str]) -> Reading:
     return replace(reading, keep_columns=tuple(dict.fromkeys([*reading.keep_columns, *group]))) if group else reading
 
 
-def plan(dataset: Dataset, detectors: Sequence[str] | None = None, without: Sequence[str] = ()) -> dict[str, Any]:
+def plan(dataset: Dataset, detectors: Sequence[str] | None = None, without: Sequence[str] = (), effort: str = "quick") -> dict[str, Any]:
     """What a scan would run on `dataset` and about what it would cost on 2 cores, without running it."""
-    chosen, _ = _detectors(detectors, without)
+    if effort not in EFFORTS:
+        raise UsageError(f"no effort {effort!r}", advice="efforts are: " + ", ".join(EFFORTS))
+    chosen, _ = _detectors(detectors, without, effort)
     modality = modality_of(dataset)
     thousands = len(dataset) / 1000
     (s0, s1), (m0, m1) = modality.cost_seconds, modality.cost_megabytes
+    if dataset.labels is not None and any("learned" in d.info.needs and d.supports(dataset.modality) for d in chosen):
+        s1 += modality.learned_seconds * epochs_for(len(dataset))
     return {"name": dataset.name, "modality": dataset.modality, "samples": len(dataset),
             "classes": 0 if dataset.labels is None else len(dataset.labels.classes), "notes": list(dataset.notes),
             "detectors": [d.info.name for d in chosen if d.supports(dataset.modality)],
@@ -213,21 +219,25 @@ def _encoder(path: str | Path | None, modality: str) -> Any:
     return load_encoder(Path(path), modality)
 
 
-def _detectors(names: Sequence[str] | None, without: Sequence[str]) -> tuple[list[Detector], list[OutcomeLine]]:
-    there = registry.shelf("detectors")
+def _detectors(names: Sequence[str] | None, without: Sequence[str], effort: str) -> tuple[list[Detector], list[OutcomeLine]]:
+    """Those named, or all of this effort or less; and a line for each that was left out by name."""
+    every, asked = registry.shelf("detectors"), list(EFFORTS).index(effort)
     for name in (*(names or ()), *without):
         registry.get("detectors", name)
+    there = {n: d for n, d in every.items() if n in (names or ()) or list(EFFORTS).index(d.info.effort) <= asked}
     chosen = [n for n in there if (names is None or n in names) and n not in without]
     if not chosen:
-        raise UsageError("no detector is left to run", advice="detectors are: " + ", ".join(there))
+        raise UsageError("no detector is left to run", advice="detectors are: " + ", ".join(every))
     left = [OutcomeLine(n, "skipped", NOT_ASKED) for n in there if n not in chosen]
     return [registry.make("detectors", n) for n in chosen], left
 
 
-def environment() -> dict[str, str]:
-    """Versions that numbers can depend on."""
+def environment(chosen: Sequence[Detector] = ()) -> dict[str, str]:
+    """Versions that the numbers of the `chosen` detectors can depend on, where they are installed."""
+    extras = {e for d in chosen if "learned" in d.info.needs for e in d.info.extras}
+    there = {d.metadata["Name"] for e in extras for d in distributions(name=e)}
     return {"bezoar": version("bezoar"), "python": platform.python_version(),
-            **{p: version(p) for p in ("numpy", "scipy", "scikit-learn")}}
+            **{p: version(p) for p in ("numpy", "scipy", "scikit-learn", *sorted(there))}}
 
 
 def write_report(report: Report, out: str | Path, formats: Sequence[str] = FILES) -> dict[str, Path]:
@@ -355,7 +365,7 @@ def describe(cls: type[Ability]) -> dict[str, Any]:
     i = cls.info
     return {"name": i.name, "shelf": cls.shelf, "summary": i.summary, "channel": i.channel, "modalities": list(i.modalities),
             "needs": list(i.needs), "extras": list(i.extras), "threats": list(i.threats), "cost": i.cost, "reference": i.reference,
-            "parameters": {k: None if p.default is p.empty else p.default for k, p in cls.signature().items()}}
+            "effort": i.effort, "parameters": {k: None if p.default is p.empty else p.default for k, p in cls.signature().items()}}
 
 
 def explain(name: str) -> list[dict[str, Any]]:

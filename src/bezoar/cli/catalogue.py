@@ -37,7 +37,8 @@ def list_all(shelf: Annotated[str, typer.Option(help="Only this shelf.")] = "",
         if c["shelf"] != last:
             last = c["shelf"]
             print(("" if c is cards[0] else "\n") + last)  # noqa: T201
-        print(f"  {c['name']:<{width}}  {c['summary']}")  # noqa: T201
+        later = "" if c["effort"] == "quick" else f" (from --effort {c['effort']} on)"
+        print(f"  {c['name']:<{width}}  {c['summary']}{later}")  # noqa: T201
     return 0
 
 

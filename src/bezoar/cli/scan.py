@@ -43,7 +43,7 @@ def scan(
     group: Annotated[list[str] | None, typer.Option(help="Column whose outcomes are compared (repeatable).")] = None,
     reference: Annotated[str, typer.Option(help="A trusted clean set in any format DATA can have.")] = "",
     encoder: Annotated[str, typer.Option(help="Local model folder (safetensors) or ONNX file for the embedding.")] = "",
-    effort: Annotated[str, typer.Option(help="quick, standard or deep.")] = "quick",
+    effort: Annotated[str, typer.Option(help="quick, standard (also trains a network, needs torch) or deep.")] = "quick",
     detector: Annotated[list[str] | None, typer.Option(help="Run only these (repeatable); see `bezoar list`.")] = None,
     without: Annotated[list[str] | None, typer.Option(help="Leave these out (repeatable).")] = None,
     alpha: Annotated[float, typer.Option(help="Family-wise error of the findings.")] = 0.01,
@@ -70,7 +70,7 @@ def scan(
     write = later(log, log_private_key)
     with Progress(quiet or as_json) as progress:
         dataset = api.load(data, None, api.with_groups(how, group or []))
-        plan = api.plan(dataset, detector or None, without or [])
+        plan = api.plan(dataset, detector or None, without or [], effort)
         if dry_run:
             progress.__exit__(None, None, None)
             say_json(plan) if as_json else print(api.plan_text(plan))  # noqa: T201

@@ -16,6 +16,7 @@ from bezoar.core.errors import AbilityFailed, BezoarError, Unavailable, UsageErr
 from bezoar.core.evidence import Evidence
 from bezoar.core.finding import Finding
 from bezoar.core.inputs import Inputs
+from bezoar.core.learned import Learned
 from bezoar.core.limits import Limits
 from bezoar.core.report import Report
 from bezoar.core.trigger import Trigger
@@ -38,6 +39,7 @@ class Info:
     reference   the paper
     channel     "C1".."C9" for detectors
     floor       least AUROC that the contract suite asserts on the first of `threats`, planted
+    effort      least effort at which a detector runs without being named: "quick" | "standard" | "deep"
     fuses       whether its suspicion counts in the fused score; False for mere rankings of the unusual
     """
 
@@ -52,6 +54,7 @@ class Info:
     channel: str = ""
     floor: float = 0.0
     fuses: bool = True
+    effort: str = "quick"
 
 
 class Ability:
@@ -165,6 +168,8 @@ class Modality(Ability, ABC):
     """A quick scan on 2 cores takes about (fixed, per 1,000 samples) seconds."""
     cost_megabytes: ClassVar[tuple[float, float]] = (300.0, 50.0)
     """...and (fixed, per 1,000 samples) MB."""
+    learned_seconds: ClassVar[float] = 0.2
+    """A network passes over 1,000 samples in about so many seconds on one core; it does so `epochs_for` times."""
     bent: ClassVar[bool] = False
     """Whether classes bend in the content (dense rows), so that a kernel machine reads it better than a linear model."""
 
@@ -191,6 +196,10 @@ class Modality(Ability, ABC):
     @abstractmethod
     def features(self, inputs: Inputs) -> Any:
         """(n, p) stateless features (dense float32 or CSR) in which a linear probe can learn a trigger."""
+
+    def probe(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Learned:
+        """What a small network shows of `inputs` after training on them with labels `codes` (-1 for none), or Unavailable."""
+        raise Unavailable(f"a network for {self.info.name} data")
 
     @abstractmethod
     def lift(self, inputs: Inputs, members: np.ndarray, background: np.ndarray, place: dict[str, Any]) -> Trigger:

@@ -13,6 +13,7 @@ from bezoar.core.dataset import Dataset
 from bezoar.core.errors import Unavailable
 from bezoar.core.evidence import Evidence
 from bezoar.core.inputs import frozen
+from bezoar.core.learned import Learned
 from bezoar.core.trigger import Trigger
 
 if TYPE_CHECKING:
@@ -104,6 +105,10 @@ class View:
     def features(self) -> Any:
         """(n, p) features of the linear probe."""
         return self._once("features", lambda: self.modality.features(self.dataset.inputs))
+
+    def learned(self) -> Learned:
+        """What a small network trained on these very samples shows of each; the costliest view."""
+        return self._once("learned", lambda: self.modality.probe(self.dataset.inputs, self.labels, len(self.classes), self.seed))
 
     def lift(self, members: np.ndarray, background: np.ndarray, place: dict[str, Any]) -> Trigger:
         return self.modality.lift(self.dataset.inputs, members, background, place)

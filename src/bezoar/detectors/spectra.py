@@ -22,7 +22,7 @@ import numpy as np
 from bezoar.core.ability import Detector, Group, Info, Scores
 from bezoar.core.errors import BezoarError
 from bezoar.core.view import View
-from bezoar.maths import matched, whitening
+from bezoar.maths import matched, rivals, whitening
 from bezoar.maths.conformal import suspicion_within
 from bezoar.maths.lookalikes import different
 from bezoar.maths.neighbours import unit_rows
@@ -30,8 +30,6 @@ from bezoar.maths.neighbours import unit_rows
 LEAST_SHARE = 0.06
 """A group whose content fits its label is at least this part of its class: clean-label patterns need such shares to teach a
 model anything, and a dozen framed pictures or four of one series are common."""
-LEAST_SCALE = 3.0
-"""Nats by which nature's strongest patterns vary at least."""
 CONTRADICTION = 2.0
 """Nats by which the content of a group's members has to contradict their label before the label is called changed."""
 
@@ -150,7 +148,7 @@ class Spectra(Detector):
         sure = np.empty(len(members))
         sure[order] = np.cumsum(chance[inside][order]) / np.arange(1, len(members) + 1)
         odd = float(doubt[members].mean()), float(doubt[c.rows].mean())
-        dirty = odd[0] > 1.2 * odd[1] > 0 and odd[0] > 0.2 and len(members) * _divergence(*odd) >= CONTRADICTION
+        dirty = odd[0] > 1.2 * odd[1] > 0 and odd[0] > 0.2 and len(members) * rivals.divergence(*odd) >= CONTRADICTION
         name = view.classes[c.code]
         return Group(
             members=members, p_value=p, threat="backdoor-dirty-label" if dirty else "backdoor-clean-label",
@@ -186,12 +184,6 @@ def _planted(unit: np.ndarray, member: np.ndarray, s: np.ndarray, kinship: float
     return float(np.prod(np.clip([apart, sided, gap, stranger, fixed], 0, 1)))
 
 
-def _divergence(p: float, q: float) -> float:
-    """Nats per row between shares `p` and `q`, both strictly inside 0..1 after clipping."""
-    p, q = (min(max(v, 1e-3), 1 - 1e-3) for v in (p, q))
-    return float(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))
-
-
 def _looks(signal: np.ndarray, columns: int = 64) -> tuple[np.ndarray, np.ndarray]:
     """(n, d) unit rows of the loudest columns: what a row shows as a whole; and the same with every column levelled."""
     spread = signal.var(axis=0)
@@ -202,32 +194,7 @@ def _looks(signal: np.ndarray, columns: int = 64) -> tuple[np.ndarray, np.ndarra
 
 
 def _p_values(found: list[_Candidate]) -> np.ndarray:
-    return _significance(np.array([c.strength for c in found]), np.array([c.code for c in found]))
-
-
-def _significance(strength: np.ndarray, code: np.ndarray, share: float = 0.25, margin: float = 1.5) -> np.ndarray:
-    """Family-wise p of each strength as the largest of all, by the tail of the candidates of other classes.
-
-    The tail above the upper `share` is exponential with its mean excess, less the two largest (they may be planted too),
-    or such that the third best of the other classes is no surprise, or `LEAST_SCALE`, widened by `margin`.
-    """
-    p = np.ones(len(strength))
-    for c in np.unique(code):
-        others = np.sort(strength[code != c])
-        if len(others) < 8:
-            continue
-        start = float(np.quantile(others, 1 - share))
-        above = others[others > start]
-        above = above[:-2] if len(above) > 6 else above
-        scale = max(float(above.mean() - start) if len(above) else 0.0, LEAST_SCALE)
-        best = sorted(float(strength[code == o].max()) for o in np.unique(code) if o != c)
-        number = len(strength) * share
-        if len(best) >= 3 and number > 3:
-            scale = max(scale, (best[-3] - start) / max(np.log(number / 3), 1.0))
-        mine = code == c
-        p[mine] = np.minimum(number * np.exp(-(strength[mine] - start) / (margin * scale)), 1.0)
-        p[mine] = np.where(strength[mine] > start, p[mine], 1.0)
-    return p
+    return rivals.significance(np.array([c.strength for c in found]), np.array([c.code for c in found]))
 
 
 def _without_repeats(groups: list[Group], alpha: float) -> list[Group]:

@@ -47,6 +47,38 @@ def flatten(signal: np.ndarray, codes: np.ndarray, *, bands: int = 12, floor: fl
     return z
 
 
+def within(x: np.ndarray, codes: np.ndarray, *, far: float = 0.25, shrink: float = 0.02) -> np.ndarray:
+    """(n, d') float32: `x` (n, d) less the median of its class, whitened by the covariance within classes; columns that hardly
+    vary are dropped, so d' <= d, and may be 0.
+
+    Two rounds; the `far` part of each class that lies farthest out shapes no covariance, so that a few strange rows do not hide
+    themselves. `shrink` of the covariance is that of columns that know nothing of each other (Ledoit and Wolf 2004).
+    Rows with code -1 are brought to the median of all and shape nothing.
+    """
+    _, index = np.unique(codes, return_inverse=True)
+    order = np.argsort(index, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(index[order])) + 1)
+    z = np.empty(x.shape, np.float32)
+    for rows in parts:
+        z[rows] = x[rows] - np.median(x[rows] if codes[rows[0]] >= 0 else x, axis=0)
+    known = codes >= 0
+    spread = np.sqrt(np.square(z[known]).mean(axis=0)) if known.any() else np.zeros(x.shape[1])
+    z = z[:, spread > 1e-4 * spread.max(initial=0.0)]
+    z /= spread[spread > 1e-4 * spread.max(initial=0.0)]
+    near = known
+    for _ in range(2 if z.size else 0):
+        cov = (z[near].T @ z[near]).astype(np.float64) / near.sum()
+        own = np.diag(cov)
+        cov = (1 - shrink) * cov + np.diag(shrink * own + 1e-3 * own.mean())
+        z = z @ np.linalg.cholesky(np.linalg.inv(cov)).astype(np.float32)
+        size = np.einsum("ij,ij->i", z, z)
+        near = np.zeros(len(z), bool)
+        for rows in parts:
+            if codes[rows[0]] >= 0:
+                near[rows] = size[rows] <= np.quantile(size[rows], 1 - far)
+    return z
+
+
 def _mean_abs(x: np.ndarray) -> np.ndarray:
     total = np.zeros(x.shape[1], np.float64)
     for i in range(0, len(x), 2048):

@@ -21,6 +21,7 @@ from bezoar.core.errors import Unavailable
 from bezoar.core.evidence import Picture
 from bezoar.core.image_triggers import Overlay, Patch
 from bezoar.core.inputs import Images, Inputs
+from bezoar.core.learned import Learned
 from bezoar.core.trigger import Trigger
 from bezoar.maths import filters, frequency, gradients, kernel, patches, residue
 
@@ -75,6 +76,7 @@ class Image(Modality):
                 cost="about 8 s per 10,000 pictures of 32x32 for all views",
                 reference="Dalal and Triggs 2005 (content); Coates, Lee and Ng 2011 (details)")
     bent = True
+    learned_seconds = 4.0
 
     def embed(self, inputs: Inputs) -> np.ndarray:
         """(n, 64) float32: principal axes of shapes and coarse colours."""
@@ -168,6 +170,13 @@ class Image(Modality):
         if len(x) and max(x.shape[1:3]) > CANONICAL_SIDE:
             return gradients.cell_means(x, CANONICAL_SIDE)
         return x
+
+    def probe(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Learned:
+        """A narrow residual network on at most 32 pixels a side."""
+        from bezoar.networks.probe import of_pictures
+
+        assert isinstance(inputs, Images)
+        return of_pictures(inputs, codes, classes, seed, CANONICAL_SIDE)
 
     def lift(self, inputs: Inputs, members: np.ndarray, background: np.ndarray, place: dict[str, Any]) -> Trigger:
         """A `Patch` where pixels agree among the members and not in the background, else an additive `Overlay`."""

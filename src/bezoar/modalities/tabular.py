@@ -18,6 +18,7 @@ from bezoar.core.atoms import Atoms
 from bezoar.core.errors import Unavailable
 from bezoar.core.evidence import Facts
 from bezoar.core.inputs import Column, Table
+from bezoar.core.learned import Learned
 from bezoar.core.table_triggers import Values
 from bezoar.core.trigger import Trigger
 from bezoar.maths.columns import decimals, exact_codes, neighbour_mean, normal_scores, quantile_codes, robust_scale, tail_gap
@@ -181,6 +182,13 @@ class Tabular(Modality):
         out = csr_array((weight[kept], place[kept], indptr), shape=(n, size))
         out.sum_duplicates()
         return out
+
+    def probe(self, inputs: Table, codes: np.ndarray, classes: int, seed: int) -> Learned:  # type: ignore[override]
+        """A perceptron on standardised numbers and one-hot categories."""
+        from bezoar.core.table_code import TableCode
+        from bezoar.networks.probe import of_rows
+
+        return of_rows(TableCode.of(inputs).matrix(inputs), codes, classes, inputs.row_keys(), seed)
 
     # -- atoms
 

@@ -1,0 +1,68 @@
+"""What a small network shows of the data that it was trained on; arrays only, so that detectors need no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bezoar.core.inputs import frozen
+
+PASSES, FEWEST, MOST = 100_000, 3, 20
+"""Rows that a network passes over in all, and the least and most epochs that this may mean."""
+
+
+def epochs_for(rows: int) -> int:
+    """How often a network passes over so many rows.
+
+    >>> [epochs_for(n) for n in (1_000, 20_000, 1_000_000)]
+    [20, 5, 3]
+    """
+    return min(max(PASSES // max(rows, 1), FEWEST), MOST)
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """Rows in the order of the dataset, K classes, E epochs; every array is float32 and read-only.
+
+    layers  activations (n, d_l), averaged over places or tokens, first to last; the last one is what the last linear layer reads
+    slopes  (n, d_l) for each of `layers`: how the logit of the row's own label rises when the activation rises at every place;
+            zeros for rows without a label
+    logits  (n, K) at the end
+    losses  (n, E) cross entropy of the own label after each epoch; NaN for rows without a label
+    early   (n, d) the last of `layers` as it was after the first few epochs
+
+    >>> row = np.zeros((2, 3), np.float32)
+    >>> Learned((row,), (row,), row[:, :2], row, row).fit().round(2).tolist()
+    [1.0, 1.0]
+    """
+
+    layers: tuple[np.ndarray, ...]
+    slopes: tuple[np.ndarray, ...]
+    logits: np.ndarray
+    losses: np.ndarray
+    early: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "slopes"):
+            object.__setattr__(self, name, tuple(_plain(a) for a in getattr(self, name)))
+        for name in ("logits", "losses", "early"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))
+        arrays = (*self.layers, *self.slopes, self.logits, self.losses, self.early)
+        if not self.layers or len({len(a) for a in arrays}) > 1 or [a.shape for a in self.layers] != [a.shape for a in self.slopes]:
+            raise ValueError("layers, slopes, logits, losses and early features have one row per sample, and each layer its slopes")
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def fit(self) -> np.ndarray:
+        """(n,) probability that the network gave to the own label, on average over the epochs: near 1 for what was learned at
+        once, low for what was learned last or never; NaN for rows without a label."""
+        return np.asarray(np.exp(-self.losses).mean(axis=1))
+
+
+def _plain(a: np.ndarray) -> np.ndarray:
+    a = np.ascontiguousarray(a, np.float32)
+    if a.ndim != 2:
+        raise ValueError(f"an array of shape {a.shape} is no matrix of one row per sample")
+    return frozen(a)

@@ -1,0 +1,67 @@
+"""Dynamics: samples whose label a network learns at odds with what their neighbours say. A ranking, no findings.
+
+Looks for  changed labels (learned last, never, or forgotten again, and contradicted by the neighbours), backdoors with changed labels
+           (contradicted by the neighbours, yet learned early), samples moved next to another class (feature collisions). The neighbours
+           are those of the label-free embedding, which poison cannot bend by being trained on.
+Fails      for clean-label poison far from other classes, where classes overlap so much that neighbours say nothing, and where the network
+           knows every row by heart after an epoch or two.
+Cost       the network that `probe-geometry` uses too; then seconds.
+Paper      forgetting: Toneva et al. 2019 (arXiv 1812.05159); early loss: Li et al. 2021 (arXiv 2110.11571); neighbours: Peri et al. 2020
+           (arXiv 1909.13374).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bezoar.core.ability import Detector, Info, Scores
+from bezoar.core.view import View
+from bezoar.maths.conformal import suspicion_within
+
+LEARNED = np.log(2.0)
+"""A loss under which the own label is more likely than all others together."""
+
+
+class Dynamics(Detector):
+    """Rank within the class of the share of neighbours with another label, plus the rank of how late the label was learned (and how
+    often it was lost again) or, if that is higher, of how early for so strange a sample.
+
+    k  neighbours asked, at most 20
+    """
+
+    info = Info(name="dynamics", summary="labels that a network learns at odds with the neighbours (a ranking only)", channel="C7",
+                threats=("label-flip", "backdoor-dirty-label", "targeted"), needs=("learned", "labels"), extras=("torch",),
+                effort="standard", cost="training a network, some minutes for pictures", fuses=False,
+                reference="arXiv 1812.05159, 2110.11571, 1909.13374", floor=0.7)
+
+    def __init__(self, *, k: int = 20) -> None:
+        self.k = k
+
+    def score(self, view: View, rng: np.random.Generator) -> Scores:
+        codes = view.labels
+        known = codes >= 0
+        if known.sum() < 3:
+            return Scores(np.full(len(codes), np.nan), notes=("too few labelled samples to compare",))
+        learned = view.learned()
+        near = view.neighbours()[0][:, :self.k]
+        strange = (codes[near] != codes[:, None]).mean(axis=1)
+        lost = forgotten(learned.losses)
+        fast = strange * learned.fit()
+        late = 1 - learned.fit() + lost / learned.losses.shape[1]
+        rank = {name: suspicion_within(np.where(known, v, np.nan), codes)
+                for name, v in (("strange", strange), ("fast", fast), ("late", late))}
+        score = rank["strange"] + np.maximum(rank["late"], rank["fast"])
+        never = int((learned.losses[known, -1] > LEARNED).sum())
+        return Scores(suspicion_within(score, codes), notes=(
+            f"{never} of {int(known.sum())} labels were never learned, {int((lost > 0).sum())} were forgotten at least once",
+            "a ranking only: it never raises an alarm by itself"))
+
+
+def forgotten(losses: np.ndarray) -> np.ndarray:
+    """(n,) int64: how often a label that was learned after one epoch was lost after the next; `losses` (n, E).
+
+    >>> forgotten(np.array([[2.0, 0.1, 3.0, 0.1], [2.0, 0.1, 0.1, 0.1]])).tolist()
+    [1, 0]
+    """
+    learned = losses < LEARNED
+    return np.asarray((learned[:, :-1] & ~learned[:, 1:]).sum(axis=1))

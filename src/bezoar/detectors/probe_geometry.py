@@ -1,0 +1,162 @@
+"""Probe geometry: rows of one class that a trained network keeps apart and has learned, though their content speaks against their label.
+
+Looks for  backdoors with changed labels, of any form that a small network learns: patches, blends, and warps or other triggers made for
+           each sample, which leave no common residue in the signal. Two witnesses are needed. Geometry: in some layer, or in the slopes
+           of the label's logit, the rows stand together at one end of their class, as rows of no other class do. Learned contradiction:
+           a content model and the neighbours, which never saw the row's label, doubt it, and the network learned it nevertheless,
+           beyond what it did for the rest of the class. A group is worth the weaker of the two, in nats, and is judged against the groups
+           of the other classes, all layers together.
+Fails      for what the network does not learn: of 1,200 small pictures 36 with a faint trigger of their own each were ranked high, but
+           were learned too little to be called a group; fewer than about 25 rows cannot stand out among ten classes at all. Also
+           where the content shows the trigger, for clean-label poison (its content fits, so that nothing tells it from a natural
+           kind), in classes of fewer than `smallest_class` rows, and where the rows of one trigger go to all classes. Texts and
+           tables are left to other checks: a perceptron over their many columns learns wrong labels as fast as right ones.
+Cost       the network: see `bezoar scan --effort standard --dry-run`; the geometry itself a few seconds per 10,000 samples.
+Paper      spectral signatures: Tran, Li, Madry 2018 (arXiv 1811.00636); slopes: AGPD; whitening as in SPECTRE, Hayase et al. 2021
+           (arXiv 2104.11315); the contradiction and the null of the other classes are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from bezoar.core.ability import Detector, Group, Info, Scores
+from bezoar.core.learned import Learned
+from bezoar.core.view import View
+from bezoar.maths import matched, rivals, whitening
+from bezoar.maths.conformal import suspicion_within
+
+FEWEST_AXES = 3
+"""A space in which fewer directions vary within classes tells no group from a tail."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A group that a direction of one class led to, in the space number `space`."""
+
+    space: int
+    code: int
+    rows: np.ndarray
+    member: np.ndarray
+    scores: np.ndarray
+    geometry: float
+    contradiction: float
+
+    @property
+    def strength(self) -> float:
+        return min(self.geometry, self.contradiction)
+
+
+class ProbeGeometry(Detector):
+    """Class x layer x direction groups in what a network learned, judged against those of the other classes.
+
+    directions      singular directions searched per class and space
+    smallest_class  classes of fewer rows are left out
+    alpha           family-wise level at which a group is reported
+    """
+
+    info = Info(name="probe-geometry", summary="samples that a network trained on the data keeps apart in their class",
+                threats=("backdoor-dirty-label",), modalities=("image",), needs=("learned", "labels"),
+                extras=("torch",), effort="standard", channel="C5", cost="training a network, some minutes for pictures",
+                reference="arXiv 1811.00636, 2104.11315", floor=0.7)
+
+    def __init__(self, *, directions: int = 6, smallest_class: int = 40, alpha: float = 0.01) -> None:
+        self.directions = directions
+        self.smallest_class = smallest_class
+        self.alpha = alpha
+
+    def score(self, view: View, rng: np.random.Generator) -> Scores:
+        codes = view.labels
+        size = np.bincount(codes[codes >= 0], minlength=len(view.classes))
+        large = np.flatnonzero(size >= self.smallest_class)
+        if len(large) < 2:
+            return Scores(np.full(len(codes), np.nan), notes=(f"fewer than two classes have {self.smallest_class} rows",))
+        learned = view.learned()
+        against = _against(view, learned, codes)
+        seed = int(rng.integers(1 << 31))
+        spaces: list[np.ndarray] = []
+        every: list[_Candidate] = []
+        for space in _spaces(learned):
+            z = whitening.within(space, codes)
+            if z.shape[1] >= FEWEST_AXES:
+                spaces.append(whitening.same_energy(z))
+                every += [c for code in large
+                          for c in self._search(z, len(spaces) - 1, codes, large, int(code), against, view.clusters(), seed)]
+        raw = np.zeros(len(codes))
+        for c in every:
+            raw[c.rows] = np.maximum(raw[c.rows], np.sqrt(c.strength) * np.maximum(c.scores, 0))
+        p = rivals.significance(np.array([c.strength for c in every]), np.array([c.code for c in every]))
+        groups: list[Group] = []
+        for i in np.argsort(p, kind="stable"):
+            if p[i] > self.alpha:
+                break
+            group = self._group(view, spaces[every[i].space], every[i], float(p[i]), against)
+            if len(group.members) and not any(np.isin(group.members, g.members).mean() > 0.3 for g in groups):
+                groups.append(group)
+        for g in groups:
+            raw[g.members] += raw.max() * (0.5 + 0.5 * (g.sure if g.sure is not None else 1.0))
+        suspicion = suspicion_within(raw, codes)
+        suspicion[~np.isin(codes, large)] = np.nan
+        left = np.flatnonzero((size > 0) & (size < self.smallest_class))
+        notes = [f"class {view.classes[c]} has only {size[c]} rows and was left out" for c in left[:5]]
+        agree = float((learned.logits.argmax(axis=1) == codes)[codes >= 0].mean())
+        notes.append(f"the network calls {agree:.0%} of the samples by their own label; what it does not learn, this check cannot see")
+        return Scores(suspicion, tuple(groups), tuple(notes))
+
+    def _search(self, z: np.ndarray, space: int, codes: np.ndarray, large: np.ndarray, code: int, against: np.ndarray, twins: np.ndarray,
+                seed: int) -> list[_Candidate]:
+        rows = np.flatnonzero(codes == code)
+        unit = z[rows]
+        axes, _ = whitening.directions(unit, self.directions, np.random.default_rng(seed + 1))
+        starts = [axes, -axes]
+        worst = np.argsort(-against[rows], kind="stable")
+        for share in (0.05, 0.1, 0.2):
+            pull = unit[worst[:max(4, int(share * len(rows)))]].mean(axis=0)
+            starts.append(pull[None] / max(float(np.linalg.norm(pull)), 1e-9))
+        member, scores, template, _ = matched.refine(unit, np.concatenate(starts).astype(np.float32))
+        apart = matched.cut(scores)[1]
+        along = z @ template.T
+        elsewhere = np.zeros(len(apart))
+        for other in large[large != code]:
+            elsewhere = np.maximum(elsewhere, matched.cut(matched.standard(along[codes == other]))[1])
+        out = []
+        for j in range(member.shape[1]):
+            held, rest = rows[member[:, j]], rows[~member[:, j]]
+            witnesses = len(np.unique(twins[held]))  # copies are no further witnesses
+            inside, outside = float(against[held].mean()), float(against[rest].mean())
+            odd = witnesses * rivals.divergence(inside, outside) if inside > outside else 0.0
+            out.append(_Candidate(space, code, rows, member[:, j], scores[:, j],
+                                  max(float(apart[j] - elsewhere[j]), 0.0) * witnesses / max(len(held), 1), odd))
+        return out
+
+    def _group(self, view: View, z: np.ndarray, c: _Candidate, p: float, against: np.ndarray) -> Group:
+        _, chance = matched.settle(z[c.rows], c.member)
+        inside = chance > 0.5
+        members = c.rows[inside]
+        name = view.classes[c.code]
+        odd = float(against[c.rows[c.member]].mean()), float(against[c.rows[~c.member]].mean())
+        return Group(
+            members=members, p_value=p, threat="backdoor-dirty-label", target=c.code, sure=chance[inside],
+            expected=float((1 - chance[inside]).sum()), title=f"samples of class {name} that a network keeps apart",
+            because=f"A network trained on the data keeps {len(members)} of the {len(c.rows)} samples of class {name} apart. It has "
+                    f"learned their label {odd[0] / max(odd[1], 1e-3):.1f} times more against their content than that of the others.",
+            doubt="A natural kind that looks like another class, and that the network learned by other signs, would look the same.",
+            advice="Look at the members side by side; if they belong to other classes, quarantine them.")
+
+
+def _against(view: View, learned: Learned, codes: np.ndarray) -> np.ndarray:
+    """(n,) how much the network learned each row's label against its content: the probability that it gave to the label, times the
+    doubt of two opinions that never saw the row's own label, a content model's and the neighbours'."""
+    own = view.content_probabilities()[np.arange(len(codes)), np.maximum(codes, 0)]
+    votes = (codes[view.neighbours()[0]] == codes[:, None]).mean(axis=1)
+    return np.asarray(learned.fit() * (1 - (own + votes) / 2))
+
+
+def _spaces(learned: Learned) -> Iterator[np.ndarray]:
+    """Where to look: the early features, each layer, and its slopes (those of the last layer are the head's own weights)."""
+    yield learned.early
+    yield from learned.layers
+    yield from learned.slopes[:-1]

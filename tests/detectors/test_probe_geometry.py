@@ -1,0 +1,85 @@
+"""Probe geometry: a group is called where a network keeps it apart and learned it against its content, and only there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bezoar.core.dataset import Dataset
+from bezoar.core.learned import Learned
+from bezoar.core.view import View
+from bezoar.detectors.probe_geometry import ProbeGeometry
+from bezoar.modalities.image import Image
+from bezoar.testing.contract import auroc
+from bezoar.testing.planted import twin
+
+RNG = np.random.default_rng
+
+
+def _boards(seed: int, count: int) -> tuple[Dataset, np.ndarray]:
+    """Digits; `count` of them carry a fine checkerboard of their own sign and strength and are called 3: no two residues agree."""
+    rng = RNG(seed)
+    clean = twin("image", rng)
+    x, codes = clean.inputs.dense().astype(np.float64), clean.labels.codes.copy()
+    hit = rng.choice(np.flatnonzero(codes != 3), count, replace=False)
+    board = (np.indices((16, 16)).sum(axis=0) % 2 * 2 - 1)[None, :, :, None]
+    x[hit] += board * rng.choice([-1, 1], (count, 1, 1, 1)) * rng.uniform(14, 26, (count, 1, 1, 1))
+    codes[hit] = 3
+    truth = np.zeros(len(codes), bool)
+    truth[hit] = True
+    return Dataset.from_arrays(np.clip(np.rint(x), 0, 255).astype(np.uint8), codes), truth
+
+
+@pytest.mark.slow
+def test_triggers_made_for_each_sample_rank_high_even_where_no_group_is_sure():
+    pytest.importorskip("torch")
+    data, truth = _boards(1, 36)
+    scores = ProbeGeometry()(View(data, Image()), RNG(0))
+    assert auroc(scores.suspicion, truth) >= 0.8
+    assert all(truth[g.members].mean() >= 0.9 for g in scores.groups)
+
+
+class Shown(View):
+    """A view whose network and opinions are given."""
+
+    def __init__(self, data: Dataset, learned: Learned, own: np.ndarray) -> None:
+        super().__init__(data, Image())
+        self._kept["learned"] = learned
+        k = len(data.labels.classes)
+        p = np.full((len(data), k), 0.0, np.float32) + ((1 - own) / (k - 1))[:, None].astype(np.float32)
+        p[np.arange(len(data)), data.labels.codes] = own
+        self._kept["content_probabilities"] = p
+        self._kept["clusters"] = np.arange(len(data))
+        codes = data.labels.codes
+        near = np.argsort(codes[None, :] != codes[:, None], axis=1, kind="stable")[:, :5]
+        other = np.argsort(codes[None, :] == codes[:, None], axis=1, kind="stable")[:, :5]
+        self._kept["neighbours"] = np.where(own[:, None] > 0.5, near, other).astype(np.int32), np.zeros((len(data), 5), np.float32)
+
+
+def _shown(rng: np.random.Generator, apart: float, against: bool, heart: bool = True) -> tuple[Shown, np.ndarray]:
+    """Eight classes of 120 rows; 36 rows of class 2 stand `apart` along one direction, and their content speaks `against` their label."""
+    codes = np.arange(960) % 8
+    hit = rng.choice(np.flatnonzero(codes == 2), 36, replace=False)
+    layer = rng.standard_normal((960, 24)) + rng.standard_normal((8, 24))[codes] * 3
+    layer[hit] += apart * np.eye(24)[0]
+    own = np.clip(rng.beta(12, 2, 960), 0.02, 0.98)
+    losses = rng.exponential(0.1, (960, 6))
+    if against:
+        own[hit] = rng.uniform(0.02, 0.1, 36)
+        losses[hit] += 0.0 if heart else 4.0
+    slopes = rng.standard_normal((960, 24))
+    learned = Learned((layer, layer), (slopes, slopes), np.eye(8)[codes] * 5, losses, layer)
+    return Shown(Dataset.from_arrays(np.zeros((960, 8, 8, 3), np.uint8), codes), learned, own), hit
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_both_witnesses_are_needed(seed: int):
+    view, hit = _shown(RNG(seed), 7.0, True)
+    (group,) = ProbeGeometry()(view, RNG(0)).groups
+    assert group.target == 2
+    assert np.isin(hit, group.members).mean() >= 0.9
+    assert np.isin(group.members, hit).mean() >= 0.9
+    assert ProbeGeometry()(_shown(RNG(seed), 7.0, False)[0], RNG(0)).groups == ()  # a natural kind: apart, but what it seems to be
+    assert ProbeGeometry()(_shown(RNG(seed), 0.0, True)[0], RNG(0)).groups == ()  # odd rows without anything in common
+    assert ProbeGeometry()(_shown(RNG(seed), 7.0, True, heart=False)[0], RNG(0)).groups == ()  # wrong labels that were not learned
+    assert ProbeGeometry()(_shown(RNG(seed), 0.0, False)[0], RNG(0)).groups == ()

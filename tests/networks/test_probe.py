@@ -1,0 +1,94 @@
+"""The probe: the same for the same rows in any order, quiet about rows without labels, and one sentence where torch is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from bezoar import registry
+from bezoar.core.dataset import Dataset
+from bezoar.core.errors import Unavailable
+from bezoar.core.learned import Learned
+from bezoar.core.view import View
+from bezoar.testing.planted import twin
+
+RNG = np.random.default_rng
+ROWS = {"image": 120, "text": 150, "tabular": 200}
+
+
+def view(data: Dataset, seed: int = 0) -> View:
+    return View(data, registry.make("modalities", data.modality), seed=seed)
+
+
+@pytest.mark.parametrize("modality", sorted(ROWS))
+def test_every_kind_of_data_is_learned_alike_in_any_order(modality: str):
+    pytest.importorskip("torch")
+    data = twin(modality, RNG(5)).take(np.arange(ROWS[modality]))
+    codes = data.labels.codes.copy()
+    codes[:7] = -1
+    data = data.with_changes(codes=codes)
+    first = view(data).learned()
+    n, k = len(data), len(data.labels.classes)
+    assert len(first) == n
+    assert first.logits.shape == (n, k)
+    assert first.losses.shape[0] == first.early.shape[0] == n
+    assert np.isnan(first.losses[:7]).all()
+    assert np.isfinite(first.losses[7:]).all()
+    known = codes >= 0
+    assert first.losses[known, -1].mean() < first.losses[known, 0].mean()
+    assert first.early.shape == first.layers[-1].shape
+    assert not first.layers[0].flags.writeable
+    order = RNG(1).permutation(n)
+    other = view(data.take(order)).learned()
+    np.testing.assert_allclose(other.logits, first.logits[order], atol=1e-4)
+    np.testing.assert_allclose(other.slopes[0], first.slopes[0][order], atol=1e-4)
+    again = view(data).learned()
+    np.testing.assert_array_equal(again.logits, first.logits)
+    np.testing.assert_array_equal(again.early, first.early)
+    assert not np.array_equal(view(data, seed=1).learned().logits, first.logits)
+
+
+def test_without_labels_there_is_nothing_to_learn():
+    pytest.importorskip("torch")
+    data = twin("tabular", RNG(5)).take(np.arange(20))
+    with pytest.raises(Unavailable, match="two labelled rows"):
+        view(data.with_changes(codes=np.full(20, -1))).learned()
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    a = np.zeros((3, 2), np.float32)
+    with pytest.raises(ValueError, match="one row per sample"):
+        Learned((a,), (a,), a[:2], a, a)
+    with pytest.raises(ValueError, match="no matrix"):
+        Learned((a,), (a,), a[0], a, a)
+
+
+CODE = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] == 'torch':
+            raise ImportError('torch is not here')
+sys.meta_path.insert(0, Refuse())
+import numpy as np
+from bezoar import api
+rng = np.random.default_rng(0)
+x, y = rng.integers(0, 255, (80, 8, 8, 3), dtype=np.uint8), np.arange(80) % 2
+quick = api.scan(x, y, detectors=["outliers"])
+named = api.scan(x, y, detectors=["dynamics", "probe-geometry"])
+for line in named.outcomes:
+    if line.ability in ("dynamics", "probe-geometry"):
+        print(line.status, line.reason)
+print('torch' in sys.modules, sorted(quick.environment))
+"""
+
+
+def test_missing_torch_is_one_sentence_of_the_report():
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["skipped needs a network trained on the data (pip install 'bezoar[torch]')"] * 2
+    assert lines[2].startswith("False")
+    assert "torch" not in lines[2]
