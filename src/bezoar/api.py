@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -233,8 +233,8 @@ def _detectors(names: Sequence[str] | None, without: Sequence[str], effort: str)
 
 
 def environment(chosen: Sequence[Detector] = ()) -> dict[str, str]:
-    """Versions that the numbers of the `chosen` detectors can depend on, where they are installed."""
-    extras = sorted({e for d in chosen if "learned" in d.info.needs for e in d.info.extras if find_spec(e) is not None})
+    """Versions that the numbers of the `chosen` detectors can depend on."""
+    extras = sorted({e for d in chosen if "learned" in d.info.needs for e in d.info.extras if e in sys.modules})
     return {"bezoar": version("bezoar"), "python": platform.python_version(),
             **{p: version(p) for p in ("numpy", "scipy", "scikit-learn", *extras)}}
 
@@ -369,7 +369,6 @@ def describe(cls: type[Ability]) -> dict[str, Any]:
 def explain(name: str) -> list[dict[str, Any]]:
     """The cards and the whole story of the abilities called `name`. Raises UsageError that lists near names."""
     import inspect
-    import sys
 
     found = registry.find(name)
     if not found:
