@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from importlib.metadata import distributions, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -233,11 +234,10 @@ def _detectors(names: Sequence[str] | None, without: Sequence[str], effort: str)
 
 
 def environment(chosen: Sequence[Detector] = ()) -> dict[str, str]:
-    """Versions that the numbers of the `chosen` detectors can depend on, where they are installed."""
-    extras = {e for d in chosen if "learned" in d.info.needs for e in d.info.extras}
-    there = {d.metadata["Name"] for e in extras for d in distributions(name=e)}
+    """Versions that the numbers of the `chosen` detectors can depend on."""
+    extras = sorted({e for d in chosen if "learned" in d.info.needs for e in d.info.extras if e in sys.modules})
     return {"bezoar": version("bezoar"), "python": platform.python_version(),
-            **{p: version(p) for p in ("numpy", "scipy", "scikit-learn", *sorted(there))}}
+            **{p: version(p) for p in ("numpy", "scipy", "scikit-learn", *extras)}}
 
 
 def write_report(report: Report, out: str | Path, formats: Sequence[str] = FILES) -> dict[str, Path]:
@@ -371,7 +371,6 @@ def describe(cls: type[Ability]) -> dict[str, Any]:
 def explain(name: str) -> list[dict[str, Any]]:
     """The cards and the whole story of the abilities called `name`. Raises UsageError that lists near names."""
     import inspect
-    import sys
 
     found = registry.find(name)
     if not found:

@@ -16,14 +16,14 @@ from bezoar.testing.planted import twin
 RNG = np.random.default_rng
 
 
-def _boards(seed: int, count: int) -> tuple[Dataset, np.ndarray]:
+def _boards(seed: int, count: int, strength: float) -> tuple[Dataset, np.ndarray]:
     """Digits; `count` of them carry a fine checkerboard of their own sign and strength and are called 3: no two residues agree."""
     rng = RNG(seed)
     clean = twin("image", rng)
     x, codes = clean.inputs.dense().astype(np.float64), clean.labels.codes.copy()
     hit = rng.choice(np.flatnonzero(codes != 3), count, replace=False)
     board = (np.indices((16, 16)).sum(axis=0) % 2 * 2 - 1)[None, :, :, None]
-    x[hit] += board * rng.choice([-1, 1], (count, 1, 1, 1)) * rng.uniform(14, 26, (count, 1, 1, 1))
+    x[hit] += board * rng.choice([-1, 1], (count, 1, 1, 1)) * rng.uniform(0.7, 1.3, (count, 1, 1, 1)) * strength
     codes[hit] = 3
     truth = np.zeros(len(codes), bool)
     truth[hit] = True
@@ -31,9 +31,18 @@ def _boards(seed: int, count: int) -> tuple[Dataset, np.ndarray]:
 
 
 @pytest.mark.slow
+def test_triggers_made_for_each_sample_are_found_where_the_network_learns_them():
+    pytest.importorskip("torch")
+    data, truth = _boards(1, 48, 45)
+    (group,) = ProbeGeometry()(View(data, Image()), RNG(0)).groups
+    assert truth[group.members].mean() >= 0.95
+    assert np.isin(np.flatnonzero(truth), group.members).mean() >= 0.9
+
+
+@pytest.mark.slow
 def test_triggers_made_for_each_sample_rank_high_even_where_no_group_is_sure():
     pytest.importorskip("torch")
-    data, truth = _boards(1, 36)
+    data, truth = _boards(1, 36, 20)
     scores = ProbeGeometry()(View(data, Image()), RNG(0))
     assert auroc(scores.suspicion, truth) >= 0.8
     assert all(truth[g.members].mean() >= 0.9 for g in scores.groups)

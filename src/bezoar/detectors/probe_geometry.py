@@ -6,11 +6,12 @@ Looks for  backdoors with changed labels, of any form that a small network learn
            a content model and the neighbours, which never saw the row's label, doubt it, and the network learned it nevertheless,
            beyond what it did for the rest of the class. A group is worth the weaker of the two, in nats, and is judged against the groups
            of the other classes, all layers together.
-Fails      for what the network does not learn: of 1,200 small pictures 36 with a faint trigger of their own each were ranked high, but
-           were learned too little to be called a group; fewer than about 25 rows cannot stand out among ten classes at all. Also
-           where the content shows the trigger, for clean-label poison (its content fits, so that nothing tells it from a natural
-           kind), in classes of fewer than `smallest_class` rows, and where the rows of one trigger go to all classes. Texts and
-           tables are left to other checks: a perceptron over their many columns learns wrong labels as fast as right ones.
+Fails      for what the network does not learn: among 1,200 small pictures 48 with a strong mark of their own each are called to the
+           row, 36 with one half as strong are ranked high, but are learned too little to be called a group; fewer than about 25
+           rows cannot stand out among ten classes at all. Also where the content shows the trigger, for clean-label poison (its
+           content fits, so that nothing tells it from a natural kind), in classes of fewer than `smallest_class` rows, and where
+           the rows of one trigger go to all classes. Texts and tables are left to other checks: a perceptron over their many
+           columns learns wrong labels as fast as right ones.
 Cost       the network: see `bezoar scan --effort standard --dry-run`; the geometry itself a few seconds per 10,000 samples.
 Paper      spectral signatures: Tran, Li, Madry 2018 (arXiv 1811.00636); slopes: AGPD; whitening as in SPECTRE, Hayase et al. 2021
            (arXiv 2104.11315); the contradiction and the null of the other classes are ours.
