@@ -777,7 +777,7 @@ def test_a_policy_may_ask_that_a_witnessed_log_holds_the_statement(desk, data, k
         with Log(place / name, [key], origin) as book:
             entries.record(book, "note", digest)
             entries.record(book, "sign", digest, bundle)
-            entries.record(book, "sign", "ab" * 32)
+            entries.record(book, "sign", "ab" * 32, bundle)
             head = book.checkpoint()
             if cosigned:
                 lines = notes.cosign(head, witness.name, witness_key, desk.now)
