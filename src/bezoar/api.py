@@ -97,8 +97,7 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     >>> scan((digits.images * 15).astype("uint8"), digits.target).verdict
     'no evidence'
     """
-    if effort not in EFFORTS:
-        raise UsageError(f"no effort {effort!r}", advice="efforts are: " + ", ".join(EFFORTS))
+    check_effort(effort)
     if not 0 < alpha < 0.5 or not 0 < fdr < 1:
         raise UsageError(f"alpha {alpha} and fdr {fdr} are error rates", advice="alpha in (0, 0.5), fdr in (0, 1)")
     reading = reading or Reading()
@@ -178,8 +177,7 @@ def with_groups(reading: Reading, group: Sequence[str]) -> Reading:
 
 def plan(dataset: Dataset, detectors: Sequence[str] | None = None, without: Sequence[str] = (), effort: str = "quick") -> dict[str, Any]:
     """What a scan would run on `dataset` and about what it would cost on 2 cores, without running it."""
-    if effort not in EFFORTS:
-        raise UsageError(f"no effort {effort!r}", advice="efforts are: " + ", ".join(EFFORTS))
+    check_effort(effort)
     chosen, _ = _detectors(detectors, without, effort)
     modality = modality_of(dataset)
     thousands = len(dataset) / 1000
@@ -282,6 +280,12 @@ def exit_code(report: Report, fail_on: str = "suspicious", strict: bool = False)
     return ExitCode.NOTHING
 
 
+def check_effort(effort: str) -> None:
+    """Raises UsageError for an effort that does not exist."""
+    if effort not in EFFORTS:
+        raise UsageError(f"no effort {effort!r}", advice="efforts are: " + ", ".join(EFFORTS))
+
+
 def check_gate(fail_on: str) -> None:
     """Raises UsageError for a gate that does not exist."""
     if fail_on not in GATES:
@@ -326,11 +330,14 @@ def attack(name: str, data: str | Path, out: str | Path, *, seed: int = 0, readi
 
 def clean(data: str | Path, report: str | Path, out: str | Path, *, allow_more: bool = False, include_advisory: bool = False,
           reading: Reading | None = None) -> Any:
-    """Quarantine what a report says, never delete: OUT/clean, OUT/quarantine, OUT/changes.json; `restore` undoes it."""
+    """Quarantine what a report says, never delete: OUT/clean, OUT/quarantine, OUT/changes.json; `restore` undoes it.
+
+    Columns that `reading` does not name are read as the scan read them.
+    """
     from bezoar.sources.quarantine_store import quarantine
 
     findings = read_report(report)
-    path, reading = Path(data), reading or Reading()
+    path, reading = Path(data), (reading or Reading()).filled(findings.plan.get("reading"))
     source = source_of(path)
     dataset = source.open(path, reading)
     repair = registry.make("repairs", "quarantine", {"allow_more": allow_more, "include_advisory": include_advisory})

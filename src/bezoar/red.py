@@ -102,8 +102,7 @@ def redteam(data: object, y: object = None, *, attacks: Sequence[str | Mapping[s
 
     An interrupted run resumes from `out`. Raises UsageError for names that do not exist and data without labels.
     """
-    if effort not in api.EFFORTS:
-        raise UsageError(f"no effort {effort!r}", advice="efforts are: " + ", ".join(api.EFFORTS))
+    api.check_effort(effort)
     dataset = api.load(data, y, reading)
     told = read_plan(plan) if plan is not None else {}
     chosen = list(attacks) or told.get("attack") or DEFAULT_ATTACKS[dataset.modality]

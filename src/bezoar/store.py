@@ -109,10 +109,23 @@ def read_baseline(path: Path, today: Callable[[], date] = date.today) -> tuple[f
     return frozenset(good), tuple(notes)
 
 
+def _check_date(expires: str | None) -> None:
+    """A baseline that holds a date nobody can read could not be used any more."""
+    if expires is None:
+        return
+    try:
+        last = date.fromisoformat(expires)
+    except ValueError:
+        raise UsageError(f"--expires {expires!r} is no date", advice="give YYYY-MM-DD, such as 2027-06-30") from None
+    if last < date.today():
+        raise UsageError(f"--expires {last} is past: nothing would be accepted", advice="give a day that is still to come")
+
+
 def add_to_baseline(path: Path, ids: list[str], because: str, by: str, expires: str | None) -> int:
     """Accept findings; returns how many the file holds now. A reason is required."""
     if not because.strip():
         raise UsageError("an acceptance needs a reason", advice="give --because")
+    _check_date(expires)
     entries: dict[str, dict[str, Any]] = {}
     if path.exists():
         read_baseline(path)

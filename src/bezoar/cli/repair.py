@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from bezoar.cli import columns
 from bezoar.cli.book import LogFolder, LogPrivateKey, book
 from bezoar.cli.show import say_json
-from bezoar.core.ability import Reading
 from bezoar.core.escape import line
 
 CLEAN_EPILOG = """Examples:
@@ -46,7 +44,7 @@ def clean(
     """
     from bezoar import api
 
-    how = _as_scanned(columns.reading(modality, label, text, id_column, source, contributor, time), api.read_report(report).plan)
+    how = columns.reading(modality, label, text, id_column, source, contributor, time)
     with book(log, log_private_key) as write:
         done = api.clean(data, report, out, allow_more=allow_more, include_advisory=include_advisory, reading=how)
         said = {"report": sha256(report.read_bytes()).hexdigest(), "quarantined": done["quarantined"], "samples": done["samples"]}
@@ -59,15 +57,6 @@ def clean(
             print("  " + line(note, 1000))  # noqa: T201
         print(f"undo: bezoar restore {shlex.quote(str(out))} --out NEW-PLACE")  # noqa: T201
     return 0
-
-
-def _as_scanned(how: Reading, plan: dict[str, Any]) -> Reading:
-    """`how`, and what it leaves open as the report says that the data was read."""
-    told = plan.get("reading")
-    if not isinstance(told, dict):
-        return how
-    names = ("modality", "label", "text", "id", "source", "contributor", "time")
-    return replace(how, **{k: told[k] for k in names if isinstance(told.get(k), str) and not getattr(how, k)})
 
 
 def restore(

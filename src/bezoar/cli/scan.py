@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import sys
-from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from shutil import get_terminal_size
@@ -110,7 +109,6 @@ def accept(
     """Accept findings, so that later scans with --baseline no longer fail on them."""
     from bezoar import api
 
-    _check_date(expires)
     who = by or getpass.getuser()
     with book(log, log_private_key) as write:
         held = api.accept(report, ids or [], baseline, because, who, expires)
@@ -118,18 +116,6 @@ def accept(
         write("note", "accept " + sha256(report.read_bytes()).hexdigest(), json.dumps(said).encode())
     say_json({"baseline": str(baseline), "accepted": held}) if as_json else print(f"{baseline} accepts {held} findings")  # noqa: T201
     return 0
-
-
-def _check_date(expires: str | None) -> None:
-    """A baseline that holds a date nobody can read could not be used any more."""
-    if expires is None:
-        return
-    try:
-        last = date.fromisoformat(expires)
-    except ValueError:
-        raise UsageError(f"--expires {expires!r} is no date", advice="give YYYY-MM-DD, such as 2027-06-30") from None
-    if last < date.today():
-        raise UsageError(f"--expires {last} is past: nothing would be accepted", advice="give a day that is still to come")
 
 
 def show(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
@@ -315,6 +315,20 @@ class Reading:
     time: str = ""
     keep_columns: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+
+    def filled(self, told: object) -> Reading:
+        """This one, and what it leaves open as `told` has it, the reading in the plan of a report.
+
+        >>> Reading(text="body").filled({"label": "verdict", "text": "subject"}).label
+        'verdict'
+        """
+        if not isinstance(told, dict):
+            return self
+        return replace(self, **{k: told[k] for k in READING_OPTIONS if isinstance(told.get(k), str) and not getattr(self, k)})
+
+
+READING_OPTIONS = ("modality", "label", "text", "id", "source", "contributor", "time")
+"""What of a `Reading` is an option of its own on the command line."""
 
 
 class Source(Ability, ABC):

@@ -74,11 +74,13 @@ class Holders:
             prior = float(self.prior[top])
             by_nature = ((lacking <= 1) & ~inside).sum() + 0.5
             chance[close] = max(1 - by_nature * prior / max(1 - prior, 1e-9) / close.sum(), 0)
+        rest = inside & (lacking > 1)
+        if not rest.any():
+            return rows, chance
         labels = np.maximum(self.labels[rows], 0)
         share = ((lacking > 1) & (~inside | (top < 0))).sum() / max((self.labels != top).sum(), 1)
         planted = max(len(members) - natural, 0) * share / max(1 - share, 1e-9)
         p = (1 - DOUBT) * self.view.label_probabilities()[rows, labels] + DOUBT * self.prior[labels]
-        rest = inside & (lacking > 1)
         odds = planted / max(rest.sum() - planted, 1.0) * (1 - p) / p * self.prior[labels] / (1 - self.prior[labels])
         chance[rest] = (odds / (1 + odds))[rest]
         return rows, chance

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 
+from bezoar.core.ability import READING_OPTIONS
 from bezoar.core.finding import Finding
 from bezoar.core.report import OutcomeLine, Report
 
@@ -210,14 +211,11 @@ def data_word(report: Report) -> str:
     return typed(str(report.subject.get("path") or ""), "DATA")
 
 
-_OPTIONS = ("modality", "label", "text", "id", "source", "contributor", "time")
-
-
 def _scan_word(report: Report) -> str:
     """The scan of these data again, with the columns that were named."""
     read = report.plan.get("reading")
     named = read if isinstance(read, dict) else {}
-    options = "".join(f" --{o} {typed(str(named[o]), o.upper())}" for o in _OPTIONS if named.get(o))
+    options = "".join(f" --{o} {typed(str(named[o]), o.upper())}" for o in READING_OPTIONS if named.get(o))
     return f"bezoar scan {data_word(report)}{options}"
 
 

@@ -63,8 +63,9 @@ def within(x: np.ndarray, codes: np.ndarray, *, far: float = 0.25, shrink: float
         z[rows] = x[rows] - np.median(x[rows] if codes[rows[0]] >= 0 else x, axis=0)
     known = codes >= 0
     spread = np.sqrt(np.square(z[known]).mean(axis=0)) if known.any() else np.zeros(x.shape[1])
-    z = z[:, spread > 1e-4 * spread.max(initial=0.0)]
-    z /= spread[spread > 1e-4 * spread.max(initial=0.0)]
+    varied = spread > 1e-4 * spread.max(initial=0.0)
+    z = z[:, varied]
+    z /= spread[varied]
     near = known
     for _ in range(2 if z.size else 0):
         cov = (z[near].T @ z[near]).astype(np.float64) / near.sum()

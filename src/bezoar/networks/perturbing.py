@@ -78,7 +78,6 @@ def delivered(data: Dataset, rows: np.ndarray, moved: np.ndarray, code: int, aim
     return replace(plant(data, rows[differ], Images.of(moved[differ]), None, target=labels_of(data).classes[code]), aim=aim)
 
 
-
 def moved(x: np.ndarray, loss: Callable[[Any], Any], *, bound: float, steps: int) -> np.ndarray:
     """(k, h, w, 3) uint8: `x` moved by at most `bound` grey levels so that `loss` of the pictures' tensor falls; signed steps.
 
