@@ -240,6 +240,11 @@ def costs(rows: list[Row]) -> list[str]:
     return out
 
 
+def _figure(value: float) -> str:
+    """Four digits that count, and no powers of ten."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def provenance(path: Path) -> list[str]:
     """Signing, proofs, the log, links: each part at the largest size that was run."""
     rows = json.loads(path.read_text())["rows"] if path.exists() else []
@@ -247,7 +252,7 @@ def provenance(path: Path) -> list[str]:
         return []
     full = {r["part"] for r in rows if r["size"] == "full"}
     kept = [r for r in rows if r["size"] == "full" or r["part"] not in full]
-    lines = [[r["part"], r["what"], f"{r['value']:,.4g} {r['unit']}", "-" if r["bar"] is None else f"{r['bar']:g}",
+    lines = [[r["part"], r["what"], f"{_figure(r['value'])} {r['unit']}", "-" if r["bar"] is None else f"{r['bar']:g}",
               {True: "yes", False: "**no**", None: "-"}[r["met"]], r["size"]] for r in kept]
     return ["## Provenance", "",
             "`python benchmarks/provenance.py --size full`. Sizes: *full* is 10 GB in 40 files, 100,000 small files, 1,000,000 records and",

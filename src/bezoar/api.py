@@ -316,12 +316,15 @@ def attack(name: str, data: str | Path, out: str | Path, *, seed: int = 0, readi
     dataset = source.open(path, reading)
     ability = registry.make("attacks", name, parameters)
     done = ability(dataset, np.random.default_rng(seed))
-    rows = np.arange(len(done.data))
-    ids = source.written_ids(path, done.data, rows, reading, changed=done.truth)
+    held, rows, changed = done.data, np.arange(len(done.data)), done.truth
+    if done.removed is not None:
+        held, rows, changed = dataset, np.setdiff1d(np.arange(len(dataset)), done.removed), np.zeros(len(dataset), bool)
+    ids = source.written_ids(path, held, rows, reading, changed=changed)
     truth = {"schema": "bezoar.truth/1", "attack": name, "seed": seed, "target": done.target,
              "parameters": {k: v.to_dict() if isinstance(v, Trigger) else v for k, v in ability.parameters().items()},
-             "poisoned": [str(i) for i in ids[done.truth]]}
-    source.write(path, done.data, rows, out / path.name, reading, changed=done.truth)
+             "poisoned": [str(i) for i in ids[changed[rows]]],
+             **({} if done.removed is None else {"removed": [str(i) for i in dataset.ids[done.removed]]})}
+    source.write(path, held, rows, out / path.name, reading, changed=changed)
     if done.trigger is not None:
         store.write_file(out / "trigger" / "trigger.json", json.dumps(done.trigger.to_dict()).encode())
     store.write_file(out / "truth.json", (json.dumps(truth, indent=1) + "\n").encode())

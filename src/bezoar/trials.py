@@ -175,7 +175,7 @@ def _row(first: Validity, rate: float, seed: int, name: str, done: Poisoned, sta
     filters = name != "none"
     return Row(first.attack, rate, seed, name, first.measure, first.success, second.success if second else None, first.twin,
                first.twin_accuracy, first.accuracy, second.accuracy if second else None,
-               hits / max(int(bad.sum()), 1) if filters else None,
+               hits / int(bad.sum()) if filters and bad.any() else None,
                hits / int(out.sum()) if filters and out.any() else None,
                int((out & ~bad).sum()) / max(clean, 1) if filters else None,
                int(out.sum()), int(bad.sum()), len(bad), first.implanted, seconds, error)

@@ -58,7 +58,9 @@ def command(cls: type[Ability]) -> Callable[..., int]:
         if as_json:
             say_json({"out": str(done.out), **done.truth})
         else:
-            print(f"{len(done.truth['poisoned']):,} samples poisoned ({done.truth['attack']}, target {done.truth['target']}): {done.out}")  # noqa: T201
+            gone = done.truth.get("removed", [])
+            what = f"{len(gone):,} samples removed" if gone else f"{len(done.truth['poisoned']):,} samples poisoned"
+            print(f"{what} ({done.truth['attack']}, target {done.truth['target']}): {done.out}")  # noqa: T201
             print(f"truth: {out / 'truth.json'}")  # noqa: T201
         return 0
 

@@ -223,7 +223,7 @@ class Poisoned:
     """What an attack leaves: the data, (n,) bool truth, the trigger (if any), the target class (if any).
 
     `victims` are the classes on which the trigger works (none named: all but the target); `aim` the very inputs, unseen
-    in training, that a targeted attack wants called `target`.
+    in training, that a targeted attack wants called `target`; `removed` the row numbers of the clean data that are gone.
     """
 
     data: Dataset
@@ -232,18 +232,20 @@ class Poisoned:
     target: str | None = None
     victims: tuple[str, ...] = ()
     aim: Inputs | None = None
+    removed: np.ndarray | None = None
 
 
 class Attack(Ability, ABC):
     """Clean data and an rng -> poisoned data and its truth. Authors write `poison`.
 
     `clean_label` attacks never touch labels. Every attack has a `rate` parameter: the share of all samples. One that
-    `adds_rows` puts new samples, with new ids, behind the old ones, of which it touches none.
+    `adds_rows` puts new samples, with new ids, behind the old ones, of which it touches none; one that `removes_rows` only takes away.
     """
 
     shelf = "attacks"
     clean_label: bool = False
     adds_rows: ClassVar[bool] = False
+    removes_rows: ClassVar[bool] = False
 
     @abstractmethod
     def poison(self, data: Dataset, rng: np.random.Generator) -> Poisoned:

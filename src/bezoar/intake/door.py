@@ -114,10 +114,11 @@ def declared(path: Path) -> tuple[str, ...]:
         try:
             raw, _ = read_regular(folder / "truth.json", 256 * MIB)
             told = json.loads(raw)
-            count, attack = len(told["poisoned"]), str(told["attack"])[:60]
+            count, gone, attack = len(told["poisoned"]), len(told.get("removed", ())), str(told["attack"])[:60]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
-        return (f"truth.json says that the attack {attack!r} planted {count:,} poisoned samples here",)
+        what = f"took {gone:,} samples from here" if gone else f"planted {count:,} poisoned samples here"
+        return (f"truth.json says that the attack {attack!r} {what}",)
     return ()
 
 

@@ -1,4 +1,4 @@
-"""Ridge regression on classes as indicators, each row scored by a model that did not see it."""
+"""Ridge regression on classes as indicators: scores by a model that did not see the row, and what a row's absence would change."""
 
 from __future__ import annotations
 
@@ -36,3 +36,31 @@ def crossfit_ridge(features: np.ndarray, codes: np.ndarray, n_classes: int, fold
         rows = np.flatnonzero(fold == f)
         out[rows] = (features[rows] - centre) @ weights.astype(np.float32) + prior.astype(np.float32)
     return out
+
+
+def influence(features: np.ndarray, codes: np.ndarray, n_classes: int, other: np.ndarray, weight: np.ndarray,
+              penalty: float = 1e-2) -> np.ndarray:
+    """(n,) how the sum of weighted margins would change if that row had not been learned from: the lower, the dearer the row.
+
+    The margin of a row is the score of its own class less that of `other` (n,); `weight` (n,) >= 0 says how much it counts.
+    Exact for one row (the ridge model is linear), first order for several. Rows with code -1 have no influence. Cost: n d^2 + d^3.
+
+    >>> x = np.array([[1, 0], [1, 0], [1, 0], [0, 1]], np.float32)
+    >>> int(influence(x, np.array([0, 0, 0, 1]), 2, np.array([1, 1, 1, 0]), np.ones(4)).argmin())
+    3
+    """
+    known = codes >= 0
+    rows = np.arange(len(codes))
+    x = features - features[known].mean(axis=0)
+    prior = np.bincount(codes[known], minlength=n_classes) / known.sum()
+    y = np.eye(n_classes)[codes] - prior
+    gram = (x[known].T @ x[known]).astype(np.float64)
+    inverse = np.linalg.inv(gram + np.eye(x.shape[1]) * max(penalty * float(np.trace(gram)) / x.shape[1], 1e-9))
+    residual = y - x @ (inverse @ (x[known].T @ y[known]))
+    pull = np.zeros((len(codes), n_classes))
+    pull[rows, codes] += weight * known
+    pull[rows, other] -= weight * known
+    seen = x @ inverse
+    leverage = np.einsum("nd,nd->n", seen, x)
+    change = -np.einsum("nk,nk->n", seen @ (x.T @ pull), residual) / np.maximum(1 - leverage, 1e-6)
+    return np.asarray(np.where(known, change, np.inf))

@@ -186,6 +186,12 @@ def _attack(cls: type[Attack], planted: Planted) -> Iterator[Check]:
             again = cls()(clean, np.random.default_rng(5))
             assert clean.take(np.arange(len(clean))).fingerprint == before, "the clean data stays as it was"
             assert first.data.fingerprint == again.data.fingerprint and (first.truth == again.truth).all(), "same rng, same poison"
+            if cls.removes_rows:
+                assert first.removed is not None and len(first.removed), "something was taken away"
+                left = np.setdiff1d(np.arange(len(clean)), first.removed)
+                assert not first.truth.any() and first.data.fingerprint == clean.take(left).fingerprint, "the rest is as it was"
+                return
+            assert first.removed is None, "only an attack that says so takes samples away"
             rest = np.flatnonzero(~first.truth)
             assert first.truth.any(), "something was poisoned"
             old = len(clean)
