@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,7 +60,7 @@ def _statements(places: list[Path], keys: list[Path] | None = None) -> list[Sign
     for place in places:
         for path in sorted(place.rglob("*.sig")) if place.is_dir() else [place]:
             try:
-                envelope = signing.read_signature(path)
+                envelope = signing.read_unproved(path)
                 parsed = statement.parse(envelope.payload)
             except BezoarError:
                 if place.is_dir():
@@ -241,8 +242,7 @@ def open_incident(
 
     raw = strict.read_bytes(report, "report")
     with book(log, log_private_key) as write:
-        held = Incident.open(out, api.read_report(report), raw, finding, by or getpass.getuser())
-        write("incident", finding, json.dumps(held.to_dict()).encode())
+        held = Incident.open(out, api.read_report(report), raw, finding, by or getpass.getuser(), partial(write, "incident"))
     if as_json:
         say_json(held.to_dict())
         return 0
@@ -265,8 +265,7 @@ def step_incident(
 
     held = Incident(folder)
     with book(log, log_private_key) as write:
-        done = held.take(step, by or getpass.getuser(), note, evidence or [])
-        write("incident", f"{held.to_dict()['finding']['id']} {step}", json.dumps(held.to_dict()["steps"][-1]).encode())
+        done = held.take(step, by or getpass.getuser(), note, evidence or [], partial(write, "incident"))
     if as_json:
         say_json({"step": done.step, "evidence": [list(e) for e in done.evidence], "waiting": held.waiting()})
     else:
@@ -302,8 +301,7 @@ def close_incident(
     held = Incident(folder)
     secret = private_key(key)
     with book(log, log_private_key) as write:
-        signed = held.close(by or getpass.getuser(), secret, out, leave_out)
-        write("incident", signed.statement.digest, signed.bundle)
+        signed = held.close(by or getpass.getuser(), secret, out, leave_out, partial(write, "incident"))
     say_json({"pack": str(folder), "signature": str(out), "statement": signed.statement.digest}) if as_json else print(  # noqa: T201
         f"{folder} is closed; {out} signs {len(signed.statement.digests)} files")
     return 0
