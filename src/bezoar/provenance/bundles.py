@@ -74,7 +74,8 @@ def _room(out: Path, head: str, version: int, within: str, replace: bool) -> Roo
     if replace:
         return Room(out, replace=True)
     if there.about.head != head or not there.about.version:
-        raise UsageError(f"{out} holds {there.title}, which is something else", advice=f"{other}, or say --replace to lose it")
+        raise UsageError(f"{out} holds {there.title}, and this would be {line(head.replace(':', ' '), 80)!r}",
+                         advice=f"go on from it with --previous {out}, or {other}; --replace loses it")
     if there.about.version >= version:
         raise UsageError(f"{out} holds {there.title} already; version {version} does not rise above it",
                          advice=f"--previous {out} goes on from it and keeps it; --replace loses it")
