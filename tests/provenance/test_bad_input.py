@@ -117,6 +117,9 @@ CASES = {
                            "never signed", nothing),
     "pin: no links": ("pin nofile --out pins.jsonl", 2, "nofile", nothing),
     "recheck: no pins": ("recheck nofile --out pins.jsonl", 2, "no pins", nothing),
+    "approve: nobody who may": (f"log approve audit {'ab' * 32} --key log/private.pem --person other/private.pem --policy bezoar.policy.toml", 1,
+                                "does not let this person approve", nothing),
+    "sign: a pipe as report": ("sign signs --key k/private.pem --out x.sig --report pipe", 2, "not a regular file", lambda p: os.mkfifo(p / "pipe")),
     "incident: no finding": ("incident open x --report report.json --out inc --log audit --log-private-key log/private.pem", 2, "no finding", nothing),
 }
 

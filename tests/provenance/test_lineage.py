@@ -407,3 +407,24 @@ def test_an_incident_is_opened_and_its_steps_taken_only_after_they_were_logged(t
     with pytest.raises(DiskFailed):
         held.take("contain", "ann", "shut", [], full)
     assert held.waiting() == incident.Incident(tmp_path / "i").waiting() == list(incident.STEPS)
+
+
+def test_a_bundle_that_only_names_a_key_is_not_said_to_be_signed_by_its_person(tmp_path, desk, data, capsys, monkeypatch):
+    """Anybody can write somebody else's key id into a bundle."""
+    import json
+
+    from bezoar.cli.main import run
+    from bezoar.provenance import policy
+
+    signed = desk.sign(data, "true.sig", key="alice", dataset="true")
+    body = json.loads(desk.sign(data, "forged.sig", key="mallory", dataset="forged").read_bytes())
+    body["verificationMaterial"]["publicKey"]["hint"] = desk.keys["alice"].public.id
+    (desk.place / "forged.sig").write_text(json.dumps(body))
+    assert signed.exists()
+    (tmp_path / "p.toml").write_text(policy.template("p", {"alice": desk.keys["alice"].public}, desk.now))
+    for more, relation in ((["--policy", str(tmp_path / "p.toml")], "signed"), ([], "is named as signer, not checked, of")):
+        for name, expected in (("true", relation), ("forged", "is named as signer, not checked, of")):
+            with pytest.raises(SystemExit):
+                run(["trace", name, "--bundles", str(desk.place), "--json", *more])
+            behind = json.loads(capsys.readouterr().out)["of"][0]["behind"]
+            assert [s["relation"] for s in behind if s["kind"] == "person"] == [expected], (name, more)

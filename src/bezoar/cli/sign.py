@@ -231,11 +231,12 @@ def _scan(path: Path, report: Path | None) -> Scan | None:
     from bezoar.provenance import strict
     from bezoar.provenance.statement import Scan as Said
 
+    raw = strict.read_bytes(report, "report")  # first: it never waits on a pipe
     parsed = api.read_report(report)
     fingerprint = str(parsed.subject.get("fingerprint", ""))
     if fingerprint != api.load(path).fingerprint:
         raise UsageError(f"{report} is a report about other data", advice="scan this data again (with inferred columns), then sign it")
-    return Said(parsed.verdict, sha256(strict.read_bytes(report, "report")).hexdigest(), fingerprint)
+    return Said(parsed.verdict, sha256(raw).hexdigest(), fingerprint)
 
 
 def verify(
