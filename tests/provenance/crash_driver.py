@@ -11,11 +11,14 @@ import select
 import signal
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bezoar.provenance.disk import Disk
 from bezoar.provenance.keys import PrivateKey
 
+PEOPLE = [b"-----BEGIN PRIVATE KEY-----\n" + body + b"\n-----END PRIVATE KEY-----\n" for body in (
+    b"MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9h", b"MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9i")]
 SEED = b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n"
 
 
@@ -120,6 +123,73 @@ def versions_scenario(folder, disk, promise):
 SCENARIOS["versions"] = versions_scenario
 
 
+def desk(folder):
+    """Keys, a log with its policy, and data with a stored, signed and promoted version 1, beside a version 2 that is stored only."""
+    from bezoar.provenance import entries, policy
+    from bezoar.provenance.ledger import Log
+    from bezoar.provenance.signing import sign
+    from bezoar.provenance.statement import About
+    from bezoar.provenance.versions import Store
+
+    signer, other = (PrivateKey.parse(pem) for pem in PEOPLE)
+    for name, pem in zip(("log", "ci", "bob"), (SEED, *PEOPLE), strict=True):
+        (folder / f"{name}.pem").write_bytes(pem)
+    (folder / "ci.pub").write_bytes(signer.public.pem)
+    text = policy.template("p", {"ci": signer.public, "bob": other.public}, datetime(2099, 1, 1, tzinfo=UTC)).encode()
+    data, store = folder / "data", Store(folder / "store")
+    data.mkdir()
+    (data / "1.txt").write_bytes(b"one")
+    with Log(folder / "log", [log_key()], "example.org/crash") as log:
+        entries.record(log, "policy", policy.parse(text).digest, entries.policy_payload(text))
+        one = sign(data, signer, About(dataset="data"), out=folder / "data.sig")
+        entries.record(log, "sign", one.statement.digest, one.bundle)
+        entries.record(log, "approve", one.statement.digest, entries.approval(one.statement.digest, policy.parse(text).digest, other))
+        entries.record(log, "promote", one.statement.digest)
+    first = store.snapshot(data).id
+    store.attach(first, one.bundle)
+    store.switch("main", first)
+    (data / "2.txt").write_bytes(b"two")
+    store.switch("main", store.snapshot(data).id)
+    return first
+
+
+COMMANDS = {"sign": "sign data --previous data.sig --key ci.pem --log log --log-private-key log.pem --threads 1",
+            "rollback": "rollback main --to VERSION --store store --public-key ci.pub --log log --log-private-key log.pem"}
+
+
+def command(verb, folder):
+    """The command line of `verb`; VERSION is the first one stored."""
+    return COMMANDS[verb].replace("VERSION", (folder / "first").read_text())
+
+
+def verb_scenario(verb):
+    """The command itself, from its first change of the disk to its end."""
+    def scenario(folder, disk, promise):
+        from bezoar.cli.main import run as bezoar
+        from bezoar.provenance.disk import DISK
+
+        os.chdir(folder)
+        os.environ["BEZOAR_STATE"] = str(folder / "state")
+        (folder / "first").write_text(desk(folder))
+        (folder / "ready").touch()
+        with open(os.devnull, "w") as quiet:
+            os.dup2(quiet.fileno(), 1)
+            os.dup2(quiet.fileno(), 2)
+        DISK.__class__ = Faulty  # every part of provenance holds this one object
+        DISK.__dict__ = disk.__dict__
+        try:
+            bezoar(command(verb, folder).split())
+        except SystemExit as stopped:
+            if stopped.code:
+                raise
+            promise([verb])
+
+    return scenario
+
+
+SCENARIOS |= {verb: verb_scenario(verb) for verb in COMMANDS}
+
+
 def child(scenario, folder, mode, at, pipe):
     def promise(what):
         os.write(pipe, json.dumps(what).encode() + b"\n")
@@ -158,7 +228,11 @@ def run(scenario, folder, mode, at):
 
 
 def main():
-    import bezoar.provenance.ledger  # noqa: F401 - before any fork, so that a child is killed at work and not at import
+    import bezoar.provenance.ledger  # before any fork, so that a child is killed at work and not at import
+    if sys.argv[1] in COMMANDS:
+        import bezoar.cli.main
+        import bezoar.cli.sign
+        import bezoar.cli.versions  # noqa: F401
 
     scenario, base, mode, first, step = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
     if mode == "count":

@@ -300,3 +300,131 @@ def test_an_incident_may_be_closed_early_only_with_words(tmp_path, desk):
     with pytest.raises(UsageError, match="not empty"):
         incident.Incident.open(tmp_path / "i", REPORT, RAW, FINDING.id, "ann")
     assert not (tmp_path / "j").exists()
+
+
+def test_closing_is_all_or_nothing(tmp_path, desk, monkeypatch):
+    from bezoar.provenance.disk import Disk, DiskFailed
+
+    folder, out = tmp_path / "i", tmp_path / "pack.sig"
+    held = incident.Incident.open(folder, REPORT, RAW, FINDING.id, "ann")
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    def untouched():
+        assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before and not out.exists()
+        assert not incident.Incident(folder).closed and not held.closed
+
+    real, calls = Disk.replace, []
+
+    class Broken:
+        public = desk.keys["alice"].public
+
+        def sign(self, data):
+            raise UsageError("the key is broken")
+
+    with pytest.raises(UsageError, match="broken"):
+        held.close("ann", Broken(), out, "drill")
+    untouched()
+    for at in (1, 2, 3):  # bundle, incident.md, incident.json
+        calls.clear()
+
+        def failing(self, old, new, at=at):
+            calls.append(new)
+            if len(calls) == at:
+                raise OSError(28, "No space left on device")
+            real(self, old, new)
+
+        monkeypatch.setattr(Disk, "replace", failing)
+        with pytest.raises(DiskFailed):
+            held.close("ann", desk.keys["alice"], out, "drill")
+        monkeypatch.setattr(Disk, "replace", real)
+        assert len(calls) == at
+        untouched()
+
+    def no_log(subject, payload):
+        assert out.exists() and not incident.Incident(folder).closed
+        raise DiskFailed("the log is full")
+
+    with pytest.raises(DiskFailed):
+        held.close("ann", desk.keys["alice"], out, "drill", no_log)
+    untouched()
+    out.write_bytes(b"a thesis")
+    with pytest.raises(UsageError, match="is no bundle"):
+        held.close("ann", desk.keys["alice"], out, "drill")
+    assert out.read_bytes() == b"a thesis"
+    out.unlink()
+    with pytest.raises(UsageError, match="inside the pack"):
+        held.close("ann", desk.keys["alice"], folder / "pack.sig", "drill")
+    held.close("ann", desk.keys["alice"], out, "drill")
+    assert incident.Incident(folder).closed and verify(folder, [out], Trust((desk.public("alice"),))).files == 3
+
+
+def test_a_closing_that_was_killed_before_its_last_step_is_open_untrusted_and_can_be_closed(tmp_path, desk, monkeypatch):
+    from bezoar.provenance.disk import Disk
+
+    folder, out = tmp_path / "i", tmp_path / "pack.sig"
+    incident.Incident.open(folder, REPORT, RAW, FINDING.id, "ann")
+    real = Disk.replace
+
+    def killed(self, old, new):
+        if new.name == "incident.json":
+            raise KeyboardInterrupt
+        real(self, old, new)
+
+    monkeypatch.setattr(Disk, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        incident.Incident(folder).close("ann", desk.keys["alice"], out, "drill")
+    monkeypatch.setattr(Disk, "replace", real)
+    for left in folder.glob(".*"):
+        left.unlink()
+    assert out.exists() and not incident.Incident(folder).closed
+    with pytest.raises(NotTrusted, match=r"incident\.json"):
+        verify(folder, [out], Trust((desk.public("alice"),)))
+    incident.Incident(folder).close("ann", desk.keys["alice"], out, "drill")
+    assert verify(folder, [out], Trust((desk.public("alice"),)))
+
+
+def test_evidence_that_was_changed_is_not_signed(tmp_path, desk):
+    held = incident.Incident.open(tmp_path / "i", REPORT, RAW, FINDING.id, "ann")
+    proof = tmp_path / "proof.txt"
+    proof.write_text("the gate is shut")
+    held.take("contain", "ann", "", [proof])
+    next((tmp_path / "i/evidence").iterdir()).write_text("the gate is open")
+    with pytest.raises(NotTrusted, match="not what was recorded"):
+        held.close("ann", desk.keys["alice"], tmp_path / "p.sig", "drill")
+    assert not held.closed and not (tmp_path / "p.sig").exists()
+
+
+def test_an_incident_is_opened_and_its_steps_taken_only_after_they_were_logged(tmp_path):
+    from bezoar.provenance.disk import DiskFailed
+
+    def full(subject, payload):
+        raise DiskFailed("the log is full")
+
+    with pytest.raises(DiskFailed):
+        incident.Incident.open(tmp_path / "i", REPORT, RAW, FINDING.id, "ann", full)
+    assert not (tmp_path / "i/incident.json").exists()
+    held = incident.Incident.open(tmp_path / "i", REPORT, RAW, FINDING.id, "ann")  # again, in the same place
+    with pytest.raises(DiskFailed):
+        held.take("contain", "ann", "shut", [], full)
+    assert held.waiting() == incident.Incident(tmp_path / "i").waiting() == list(incident.STEPS)
+
+
+def test_a_bundle_that_only_names_a_key_is_not_said_to_be_signed_by_its_person(tmp_path, desk, data, capsys, monkeypatch):
+    """Anybody can write somebody else's key id into a bundle."""
+    import json
+
+    from bezoar.cli.main import run
+    from bezoar.provenance import policy
+
+    signed = desk.sign(data, "true.sig", key="alice", dataset="true")
+    body = json.loads(desk.sign(data, "forged.sig", key="mallory", dataset="forged").read_bytes())
+    body["verificationMaterial"]["publicKey"]["hint"] = desk.keys["alice"].public.id
+    (desk.place / "forged.sig").write_text(json.dumps(body))
+    assert signed.exists()
+    (tmp_path / "p.toml").write_text(policy.template("p", {"alice": desk.keys["alice"].public}, desk.now))
+    for more, relation in ((["--policy", str(tmp_path / "p.toml")], "signed"), ([], "is named as signer, not checked, of")):
+        for name, expected in (("true", relation), ("forged", "is named as signer, not checked, of")):
+            with pytest.raises(SystemExit):
+                run(["trace", name, "--bundles", str(desk.place), "--json", *more])
+            behind = json.loads(capsys.readouterr().out)["of"][0]["behind"]
+            assert [s["relation"] for s in behind if s["kind"] == "person"] == [expected], (name, more)

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from bezoar.cli.main import run as bezoar
 from bezoar.core.errors import BezoarError
-from bezoar.provenance import inspection, ledger
-from bezoar.provenance.disk import Disk
+from bezoar.provenance import entries, inspection, ledger, replay, signing, statement
+from bezoar.provenance.disk import Disk, DiskFailed
 from bezoar.provenance.ledger import Log
 from bezoar.provenance.notes import Signer
+from bezoar.provenance.versions import Store
 
 DRIVER = Path(__file__).with_name("crash_driver.py")
 _spec = importlib.util.spec_from_file_location("crash_driver", DRIVER)
@@ -65,6 +67,54 @@ def test_faults_at_every_call_lose_nothing_that_was_promised(tmp_path, mode, fir
         if mode in ("eio", "enospc"):
             assert r["ended"] == "done" or r["ended"].startswith("DiskFailed"), r
         assert check_log(tmp_path / str(r["at"]) / "log", r["promised"]) <= 5
+
+
+FEW = [*[(v, m, k + 1, 7) for v in ("sign", "rollback") for k, m in enumerate(MODES)],
+       *[pytest.param(v, m, 1, 1, marks=pytest.mark.slow) for v in ("sign", "rollback") for m in MODES]]
+
+
+@pytest.mark.parametrize(("verb", "mode", "first", "step"), FEW)
+def test_a_verb_and_its_entry_do_not_come_apart(tmp_path, verb, mode, first, step, capfd, monkeypatch):
+    """Killed or failing anywhere: what took effect is logged, and the same command again ends well and leaves no fault behind."""
+    runs = drive(verb, tmp_path, mode, first, step)
+    assert len(runs) >= 30 // step, runs
+    for r in runs:
+        folder = tmp_path / str(r["at"])
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("BEZOAR_STATE", str(folder / "state"))
+        if mode in ("eio", "enospc"):
+            assert r["ended"] == "done" or r["ended"] == f"SystemExit: {int(DiskFailed.exit_code)}", r
+        with Log("log", [KEY]):
+            pass  # recovers
+        assert took_effect(verb) <= logged(verb), r
+        assert took_effect(verb) or not r["promised"], r
+        before = logged(verb)
+        with pytest.raises(SystemExit) as stopped:
+            bezoar(driver.command(verb, folder).split())
+        if verb == "sign" and took_effect(verb) and before and stopped.value.code:
+            assert "--previous" in capfd.readouterr().err  # it had been done: the command names itself as its own previous
+        else:
+            assert stopped.value.code == 0, (r, capfd.readouterr().err)
+        assert took_effect(verb) and logged(verb)
+        inspection.inspect("log", LOG)
+        done = replay.replay("log", ledger.read("log", LOG)[1])
+        assert not done.faults and not done.gaps, (r, done)
+        assert not [p for p in folder.glob(".*") if p.name.endswith(".waiting")]
+
+
+def took_effect(verb):
+    """Whether the bundle of version 2 stands in its place, or `main` points to the first version again."""
+    if verb == "rollback":
+        return Store("store").ref("main").version == Path("first").read_text()
+    return statement.parse(signing.read_signature("data.sig").payload).about.version >= 2
+
+
+def logged(verb):
+    reader = ledger.read("log", LOG)[1]
+    held = [entries.parse(reader.entry(i)) for i in range(4, reader.size)]
+    if verb == "sign" and took_effect(verb):
+        return any(e.subject == statement.parse(signing.read_signature("data.sig").payload).digest for e in held if e.kind == "sign")
+    return any(e.kind == verb for e in held)
 
 
 def test_kill_at_any_moment_again_and_again_on_one_log(tmp_path):

@@ -399,3 +399,102 @@ def test_without_the_policy_or_the_signature_nothing_is_proved_and_nothing_is_a_
         entries.payload_path(s.folder, entry.payload).unlink()
         done = s.done()
         assert not done.faults and not done.promoted and done.gaps[-1][0] == 4
+
+
+def people_policy(version=1, signers='["alice"]', threshold=1, persons=None, approve='["alice", "bob", "carol"]', needed=2, leave_out=()):
+    parts = [f'schema = "bezoar.policy/1"\nname = "p"\nversion = {version}\nexpires = 2029-01-01T00:00:00Z\n']
+    for name, key in PEOPLE.items():
+        if name not in leave_out:
+            parts.append(f"[keys.{name}]\nperson = \"{(persons or {}).get(name, name)}\"\npublic = '''\n{key.public.pem.decode()}'''\n")
+    parts.append(f'[roles.policy]\nkeys = ["dan"]\n[roles.approve]\nkeys = {approve}\nthreshold = {needed}\n'
+                 f'[[rules]]\ndatasets = ["*"]\nsigners = {signers}\nthreshold = {threshold}\n')
+    return "".join(parts).encode()
+
+
+def begun(tmp_path, **how):
+    s = Story(tmp_path / "log")
+    s.policy(people_policy(**how))
+    return s
+
+
+def cosigned(s, *names, version=1, one_entry=False):
+    about = About(dataset="signs", version=version, issued=NOW, expires=NOW + timedelta(days=9))
+    payload = statement.build("signs", {"a": bytes([version]) * 32}, about)
+    digest = statement.parse(payload).digest
+    made = [Envelope(payload, IN_TOTO).signed_by(PEOPLE[n]).bundle() for n in names]
+    for part in [b"".join(made)] if one_entry else made:
+        s.write("sign", digest, part)
+    return digest
+
+
+def test_an_approver_who_signed_outside_the_rule_is_not_another_person(tmp_path):
+    s = begun(tmp_path)
+    d = cosigned(s, "alice", "bob", one_entry=True)  # bob is no signer of the rule, and he did sign it
+    s.approve(d, "bob")
+    s.approve(d, "carol")
+    number = s.write("promote", d)
+    done = s.done()
+    assert "1 of 2 persons" in dict(done.faults)[number] and not done.promoted
+
+
+def test_a_signer_with_a_second_key_is_one_person_under_a_new_policy_too(tmp_path):
+    s = begun(tmp_path, persons={"alice": "Ann", "carol": "Ann"}, signers='["alice", "dan"]')
+    d = cosigned(s, "alice", "dan", one_entry=True)
+    s.policy(people_policy(2, persons={"carol": "Ann"}, signers='["dan"]', approve='["bob", "carol"]', leave_out=("alice",)), ("dan",))
+    s.approve(d, "bob")
+    s.approve(d, "carol")
+    number = s.write("promote", d)
+    assert "1 of 2 persons" in dict(s.done().faults)[number]
+
+
+def test_two_keys_of_one_person_are_one_approver(tmp_path):
+    s = begun(tmp_path, persons={"bob": "Ben", "carol": "BEN "})
+    d = cosigned(s, "alice")
+    s.approve(d, "bob")
+    s.approve(d, "carol")
+    number = s.write("promote", d)
+    assert "1 of 2 persons" in dict(s.done().faults)[number]
+
+
+@pytest.mark.parametrize(("later", "words"), [({"signers": '["dan"]'}, "0 of the 1 signatures"), ({"signers": '["alice", "dan"]', "threshold": 2}, "1 of the 2")])
+def test_a_promotion_needs_the_signatures_of_the_rule_in_force(tmp_path, later, words):
+    s = begun(tmp_path)
+    d = cosigned(s, "alice")
+    s.policy(people_policy(2, **later), ("dan",))
+    s.approve(d, "bob")
+    s.approve(d, "carol")
+    number = s.write("promote", d)
+    done = s.done()
+    assert words in dict(done.faults)[number] and not done.promoted
+
+
+def test_a_promotion_needs_a_rule_in_force(tmp_path):
+    s = begun(tmp_path)
+    d = cosigned(s, "alice")
+    s.policy(people_policy(2).replace(b'datasets = ["*"]', b'datasets = ["other"]'), ("dan",))
+    s.approve(d, "bob")
+    s.approve(d, "carol")
+    number = s.write("promote", d)
+    assert "no rule" in dict(s.done().faults)[number]
+
+
+def test_cosignatures_in_entries_of_their_own_add_up(tmp_path):
+    """As `bezoar sign --log` and `bezoar sign --cosign --log` write them."""
+    s = begun(tmp_path, signers='["alice", "dan"]', threshold=2)
+    first = cosigned(s, "alice", "dan")
+    s.approve(first, "bob")
+    s.approve(first, "carol")
+    s.write("promote", first)
+    half = cosigned(s, "alice", version=2)
+    done = s.done()
+    assert not done.faults and done.promoted == [first]
+    assert [n for n, _ in done.gaps] == [6] and half[:16] in done.gaps[0][1]
+
+
+def test_one_signature_of_two_is_not_promoted(tmp_path):
+    s = begun(tmp_path, signers='["alice", "dan"]', threshold=2)
+    d = cosigned(s, "alice")
+    s.approve(d, "bob")
+    s.approve(d, "carol")
+    number = s.write("promote", d)
+    assert "1 of the 2 signatures" in dict(s.done().faults)[number]

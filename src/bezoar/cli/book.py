@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,26 @@ LogPrivateKey = Annotated[Path | None, typer.Option("--log-private-key", help="p
 
 Write = Callable[[str, str, bytes], None]
 """write(kind, subject, payload)"""
+
+
+@dataclass(frozen=True)
+class Book:
+    """An open log, or none: calling it writes an entry."""
+
+    write: Write
+    log: Any = None
+
+    def __call__(self, kind: str, subject: str, payload: bytes) -> None:
+        self.write(kind, subject, payload)
+
+    def __bool__(self) -> bool:
+        return self.log is not None
+
+    def holds(self, kind: str, subject: str, payload: bytes) -> bool:
+        """Whether the log held exactly this when it was opened."""
+        from bezoar.provenance import entries
+
+        return entries.holds(self.log, kind, subject, payload)
 
 
 def passphrase(new: bool = False) -> str | None:
@@ -43,10 +64,10 @@ def private_key(path: Path) -> Any:
 
 
 @contextmanager
-def book(folder: Path | None, key: Path | None) -> Iterator[Write]:
+def book(folder: Path | None, key: Path | None) -> Iterator[Book]:
     """Opens the log before anything is done, so that no step happens that cannot be logged; it stays locked until the end."""
     if folder is None and key is None:
-        yield lambda kind, subject, payload: None
+        yield Book(lambda kind, subject, payload: None)
         return
     secret = _secret(folder, key)
     assert folder is not None
@@ -77,7 +98,7 @@ def _secret(folder: Path | None, key: Path | None) -> Any:
 
 
 @contextmanager
-def _opened(folder: Path, secret: Any) -> Iterator[Write]:
+def _opened(folder: Path, secret: Any) -> Iterator[Book]:
     from bezoar.provenance import entries
     from bezoar.provenance.ledger import Log
 
@@ -85,4 +106,4 @@ def _opened(folder: Path, secret: Any) -> Iterator[Write]:
         def write(kind: str, subject: str, payload: bytes) -> None:
             entries.record(log, kind, subject, payload, secret.public.id)
 
-        yield write
+        yield Book(write, log)

@@ -84,10 +84,15 @@ def approve(folder: Folder, subject: Annotated[str, typer.Argument(help="SHA-256
     """Log one person's signed consent to one exact statement under one exact policy."""
     from bezoar.provenance import entries, policy, strict
     from bezoar.provenance.ledger import Log
+    from bezoar.provenance.refusals import NotTrusted
 
     strict.unhex(subject, "subject")
     rules = policy.parse(strict.read_bytes(policy_file, "policy", 16 << 20))
     approver, secret = private_key(person), private_key(key)
+    role = rules.roles.get("approve")
+    if role is None or approver.public.id not in {k.id for k in rules.members(role)}:
+        raise NotTrusted("no-role", f"policy {line(rules.name)!r} does not let this person approve",
+                         advice="sign with an unrevoked key of [roles.approve]; nothing was logged")
     with Log(folder, [secret]) as log:
         number = entries.record(log, "approve", subject, entries.approval(subject, rules.digest, approver), approver.public.id)
     say_json({"entry": number, "by": approver.public.id}) if as_json else print(f"entry {number}: approval of {subject[:16]}")  # noqa: T201

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -90,39 +91,43 @@ def sign(
 @policies.command("newest")
 def newest(
     policy_file: Annotated[Path, typer.Argument(metavar="POLICY", help="The policy.")],
-    signature: Annotated[list[Path], typer.Option(help="Bundle of the newest version of each dataset (repeatable).")],
     key: Annotated[Path, typer.Option(help="private.pem of a member of [roles.newest].")],
-    out: Annotated[Path, typer.Option(help="The list; an older one there is carried on.")] = Path("newest.json"),
+    signature: Annotated[list[Path] | None, typer.Option(help="Bundle of the newest version of a dataset (repeatable).")] = None,
+    out: Annotated[Path, typer.Option(help="The list; the one there is checked and carried on.")] = Path("newest.json"),
     days: Annotated[float, typer.Option(parser=span, metavar="DAYS", help="Days that the list holds; short is safe.")] = 7,
     revoke_key: Annotated[list[str] | None, typer.Option(help="Key id that is no longer trusted (repeatable).")] = None,
     revoke: Annotated[list[str] | None, typer.Option(help="Statement digest that is no longer trusted (repeatable).")] = None,
-    as_json: AsJson = False,
+    cosign: Annotated[bool, typer.Option("--cosign", help="Only add this key's signature to the list at --out.")] = False,
+    policy_chain: Chain = None, no_memory: NoMemory = False, as_json: AsJson = False,
 ) -> int:
-    """Say which versions are newest and what is revoked. Verifiers with this list notice withheld versions."""
-    from bezoar.provenance import envelope, policy, signing, statement, strict
+    """Say which versions are newest and what is revoked. Verifiers with this list notice withheld versions.
+
+    Nothing is believed unchecked: the policy, the list that is carried on, every bundle. Exit 1 with the reason when one is refused.
+    """
+    from bezoar.provenance import envelope, listing, signing, strict
     from bezoar.provenance import newest as lists
     from bezoar.provenance.disk import DISK
-    from bezoar.provenance.envelope import Envelope
 
-    rules = policy.parse(strict.read_bytes(policy_file, "policy", 16 << 20))
-    secret = private_key(key)
-    before = lists.parse(envelope.parse(strict.read_bytes(out, "list of newest versions")).payload) if out.exists() else None
-    heads = dict(before.heads) if before else {}
-    for s in signature:
-        signed = statement.parse(signing.read_signature(s).payload)
-        if signed.about.version < heads.get(signed.about.head, (0, ""))[0]:
-            raise UsageError(f"{signed.title} is older than the list", advice="give the newest bundle")
-        heads[signed.about.head] = lists.head_of(signed)
-    moment = strict.now()
+    secret, moment = private_key(key), strict.now()
+    before = envelope.parse(strict.read_bytes(out, "list of newest versions"), "list of newest versions") if os.path.lexists(out) else None
+    trusted = ground(None, policy_file, policy_chain, None, no_memory)
     for digest in (*(revoke_key or ()), *(revoke or ())):
         strict.unhex(digest, "id to revoke")
-    payload = lists.build(rules.name, before.version + 1 if before else 1, moment, moment + timedelta(days=days), heads,
-                          frozenset(revoke_key or ()) | (before.revoked_keys if before else frozenset()),
-                          frozenset(revoke or ()) | (before.revoked_statements if before else frozenset()))
-    DISK.write_file(out, Envelope(payload, lists.TYPE).signed_by(secret).to_json())
-    parsed = lists.parse(payload)
-    say_json({"list": str(out), "version": parsed.version, "heads": len(heads)}) if as_json else print(  # noqa: T201
-        f"{out}: list {parsed.version}, {len(heads)} datasets, until {parsed.expires:%Y-%m-%d %H:%M} UTC")
+    if cosign:
+        if before is None or signature or revoke or revoke_key:
+            raise UsageError("--cosign signs the list at --out as it is", advice="give --out, and no bundle or revocation")
+        made = listing.cosigned(trusted, before, secret, moment)
+    else:
+        if before is None and not signature:
+            raise UsageError("there is no list yet", advice="give --signature for the newest version of each dataset")
+        made = listing.next_list(trusted, before, [signing.read_signature(s) for s in signature or []], secret, moment, days,
+                                 revoke_key or (), revoke or ())
+    DISK.write_file(out, made.to_json())
+    whole = listing.remember(trusted, made, moment)
+    parsed = lists.parse(made.payload)
+    more = "" if whole else "; more signatures are needed: --cosign"
+    say_json({"list": str(out), "version": parsed.version, "heads": len(parsed.heads), "whole": whole}) if as_json else print(  # noqa: T201
+        f"{out}: list {parsed.version}, {len(parsed.heads)} datasets, until {parsed.expires:%Y-%m-%d %H:%M} UTC{more}")
     return 0
 
 

@@ -16,6 +16,7 @@ from bezoar.core.escape import line
 
 if TYPE_CHECKING:
     from bezoar.provenance.guard import Trust
+    from bezoar.provenance.keys import PrivateKey
     from bezoar.provenance.notes import Signer
     from bezoar.provenance.statement import Scan, Statement
 
@@ -152,12 +153,17 @@ def sign(
     no_records: Annotated[bool, typer.Option("--no-records", help="No seal over single records.")] = False,
     cosign: Annotated[Path | None,
                       typer.Option(help="Bundle of another signer: sign the same bytes after checking PATH against them.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Lose the bundle that stands at --out.")] = False,
     log: LogFolder = None, log_private_key: LogPrivateKey = None, threads: Threads = 0, as_json: AsJson = False,
 ) -> int:
-    """Sign a dataset or a model: every file, its version, its age, its origin. `model_signing verify key` reads the bundle too."""
+    """Sign a dataset or a model: every file, its version, its age, its origin. `model_signing verify key` reads the bundle too.
+
+    An older version's bundle at --out is kept as OUT.vN; anything else there is refused. With --log the bundle appears only once it is
+    logged; after a crash, run it again.
+    """
     from hashlib import sha256
 
-    from bezoar.provenance import signing, statement, strict
+    from bezoar.provenance import bundles, signing, statement, strict
     from bezoar.provenance.keyless import sign as keyless_sign
     from bezoar.provenance.rows import Columns
 
@@ -166,31 +172,53 @@ def sign(
     secret = private_key(key) if key is not None else None
     target = out or default_signature(path)
     with book(log, log_private_key) as write:
-        if cosign is not None:
+        def record(fresh: Statement, bundle: bytes) -> None:
+            write("sign", fresh.digest, bundle)
+
+        done = bundles.resume(target, lambda fresh, bundle: write.holds("sign", fresh.digest, bundle)) if write else None
+        if done is not None:
+            signed = _finished(path, done, target, secret, dataset, threads)
+        elif cosign is not None:
             other = signing.read_signature(cosign)
             signed = statement.parse(other.payload)
             if target.exists() and target.samefile(cosign):
                 raise UsageError("a cosignature is a bundle of its own", advice="give --out another name")
             signing.compare(path, signed, [cosign, target], threads=threads)
             assert secret is not None
-            signing.cosign(other, secret, target)
+            signing.cosign(other, secret, target, replace, record if write else None)
         else:
             about = statement.About(
                 dataset=dataset, kind="model" if model else "dataset", version=version, source=source, licence=licence, how=how,
                 policy=sha256(strict.read_bytes(policy, "policy", 16 << 20)).hexdigest() if policy else "", scan=_scan(path, report),
-                inputs=tuple(statement.parse(signing.read_signature(m).payload).digest for m in made_from or []))
-            signed = signing.sign(path, secret, about, days=days, previous=signing.read_signature(previous) if previous else None,
-                                  out=target,
-                                  ignore=ignore or (), seal_records=not no_records, columns=Columns(id=id_column),
-                                  threads=threads,
+                inputs=tuple(statement.parse(signing.read_unproved(m).payload).digest for m in made_from or []))
+            before = (signing.read_unproved if keyless else signing.read_signature)(previous) if previous else None
+            signed = signing.sign(path, secret, about, days=days, previous=before, out=target, ignore=ignore or (),
+                                  seal_records=not no_records, columns=Columns(id=id_column), threads=threads, replace_bundle=replace,
+                                  record=record if write else None,
                                   keyless=(lambda data: keyless_sign(data, identity_token or None,
                                                                      trust_config)) if keyless else None).statement
-        write("sign", signed.digest, strict.read_bytes(target, "signature"))
     if as_json:
         say_json({"signature": str(target), "key": secret.public.id if secret else None, **facts(signed)})
     else:
         print(f"{target}: {signed.title}, {len(signed.digests):,} files, statement {signed.digest[:16]}")  # noqa: T201
     return 0
+
+
+def _finished(path: Path, bundle: bytes, target: Path, secret: PrivateKey | None, dataset: str, threads: int) -> Statement:
+    """A signing that was cut off after it was logged stands in its place now; is it what is asked for again?"""
+    from bezoar.core.errors import BezoarError
+    from bezoar.provenance import envelope, signing, statement
+
+    held = statement.parse(envelope.payload(bundle))
+    try:
+        signing.compare(path, held, [target], threads=threads)
+        same = dataset in ("", held.about.dataset) and (secret is None or bool(envelope.parse(bundle).signers([secret.public])))
+    except BezoarError:
+        same = False
+    if same:
+        return held
+    raise UsageError(f"an earlier signing was cut off and is finished now: {target} holds {held.title}, and this asks for something else",
+                     advice=f"go on from it with --previous {target}, or give --out another name")
 
 
 def _scan(path: Path, report: Path | None) -> Scan | None:
@@ -203,11 +231,12 @@ def _scan(path: Path, report: Path | None) -> Scan | None:
     from bezoar.provenance import strict
     from bezoar.provenance.statement import Scan as Said
 
+    raw = strict.read_bytes(report, "report")  # first: it never waits on a pipe
     parsed = api.read_report(report)
     fingerprint = str(parsed.subject.get("fingerprint", ""))
     if fingerprint != api.load(path).fingerprint:
         raise UsageError(f"{report} is a report about other data", advice="scan this data again (with inferred columns), then sign it")
-    return Said(parsed.verdict, sha256(strict.read_bytes(report, "report")).hexdigest(), fingerprint)
+    return Said(parsed.verdict, sha256(raw).hexdigest(), fingerprint)
 
 
 def verify(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import getpass
 import json
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +19,7 @@ from bezoar.core.errors import UsageError
 from bezoar.core.escape import line
 
 if TYPE_CHECKING:
+    from bezoar.provenance.keys import PublicKey
     from bezoar.provenance.lineage import Signed
 
 TRACE_EPILOG = """Examples:
@@ -49,17 +52,15 @@ Register = Annotated[Path, typer.Option(help="The register of sources.")]
 By = Annotated[str, typer.Option(help="Who does this; the login name when left out.")]
 
 
-def _statements(places: list[Path], keys: list[Path] | None = None) -> list[Signed]:
+def _statements(places: list[Path], public: Sequence[PublicKey] = ()) -> list[Signed]:
     from bezoar.core.errors import BezoarError
-    from bezoar.provenance import keys as keyring
     from bezoar.provenance import lineage, signing, statement
 
-    public = [keyring.load_public(k) for k in keys or []]
     held: dict[str, lineage.Signed] = {}
     for place in places:
         for path in sorted(place.rglob("*.sig")) if place.is_dir() else [place]:
             try:
-                envelope = signing.read_signature(path)
+                envelope = signing.read_unproved(path)
                 parsed = statement.parse(envelope.payload)
             except BezoarError:
                 if place.is_dir():
@@ -68,8 +69,9 @@ def _statements(places: list[Path], keys: list[Path] | None = None) -> list[Sign
             was = held.get(parsed.digest)
             proved = {k.id for k in envelope.signers(public)}
             hints = {hint for hint, _ in envelope.signatures if hint}
-            held[parsed.digest] = lineage.Signed(parsed, tuple(sorted({*(was.signers if was else ()), *hints, *proved})),
-                                                 bool(proved) or bool(was and was.proved))
+            signers = {*(was.signers if was else ()), *proved}
+            named = {*(was.named if was else ()), *hints} - signers
+            held[parsed.digest] = lineage.Signed(parsed, tuple(sorted(signers)), bool(signers), tuple(sorted(named)))
     return list(held.values())
 
 
@@ -81,22 +83,25 @@ def trace(
     source: Annotated[str, typer.Option(help="Column of sources in --data.")] = "",
     contributor: Annotated[str, typer.Option(help="Column of contributors in --data.")] = "",
     public_key: Annotated[list[Path] | None, typer.Option(help="Keys to check the bundles with (repeatable).")] = None,
-    policy: Annotated[Path | None, typer.Option(help="Policy that names the persons behind keys.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="Policy that names the persons behind keys; its keys check the bundles too.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the graph as a page.")] = None, as_json: AsJson = False,
 ) -> int:
     """Both ways: which models a record or a source has reached, and which records, sources and people stand behind a model."""
     from hashlib import sha256
 
     from bezoar import api
+    from bezoar.provenance import keys as keyring
     from bezoar.provenance import lineage, lineage_page, rows, strict
     from bezoar.provenance import policy as policies
     from bezoar.provenance.disk import DISK
 
-    held = _statements(bundles, public_key)
+    known = [keyring.load_public(k) for k in public_key or []]
     persons = {}
     if policy is not None:
         rules = policies.parse(strict.read_bytes(policy, "policy", 16 << 20))
         persons = {k.id: rules.persons.get(n) or n for n, k in rules.keys.items()}
+        known += rules.keys.values()
+    held = _statements(bundles, known)
     tables = {}
     for pair in data or []:
         name, _, place = pair.partition("=")
@@ -241,8 +246,7 @@ def open_incident(
 
     raw = strict.read_bytes(report, "report")
     with book(log, log_private_key) as write:
-        held = Incident.open(out, api.read_report(report), raw, finding, by or getpass.getuser())
-        write("incident", finding, json.dumps(held.to_dict()).encode())
+        held = Incident.open(out, api.read_report(report), raw, finding, by or getpass.getuser(), partial(write, "incident"))
     if as_json:
         say_json(held.to_dict())
         return 0
@@ -265,8 +269,7 @@ def step_incident(
 
     held = Incident(folder)
     with book(log, log_private_key) as write:
-        done = held.take(step, by or getpass.getuser(), note, evidence or [])
-        write("incident", f"{held.to_dict()['finding']['id']} {step}", json.dumps(held.to_dict()["steps"][-1]).encode())
+        done = held.take(step, by or getpass.getuser(), note, evidence or [], partial(write, "incident"))
     if as_json:
         say_json({"step": done.step, "evidence": [list(e) for e in done.evidence], "waiting": held.waiting()})
     else:
@@ -302,8 +305,7 @@ def close_incident(
     held = Incident(folder)
     secret = private_key(key)
     with book(log, log_private_key) as write:
-        signed = held.close(by or getpass.getuser(), secret, out, leave_out)
-        write("incident", signed.statement.digest, signed.bundle)
+        signed = held.close(by or getpass.getuser(), secret, out, leave_out, partial(write, "incident"))
     say_json({"pack": str(folder), "signature": str(out), "statement": signed.statement.digest}) if as_json else print(  # noqa: T201
         f"{folder} is closed; {out} signs {len(signed.statement.digests)} files")
     return 0

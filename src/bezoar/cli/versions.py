@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ import typer
 
 from bezoar.cli.book import LogFolder, LogPrivateKey, book
 from bezoar.cli.show import say_json
-from bezoar.cli.sign import AsJson, Chain, PolicyFile, PublicKeys, ground
+from bezoar.cli.sign import AsJson, Chain, LogKeys, LogProof, NewestFile, PolicyFile, PublicKeys, ground
 from bezoar.core.escape import line
 
 if TYPE_CHECKING:
@@ -160,20 +161,23 @@ def checkout(version: Annotated[str, typer.Argument(help="A name or a version.")
 def rollback(
     name: Annotated[str, typer.Argument(help="Line of versions to switch.")], store: Place,
     to: Annotated[str, typer.Option(help="The version to go back to: a name, an id, or its beginning.")],
-    public_key: PublicKeys = None, policy: PolicyFile = None, policy_chain: Chain = None,
+    public_key: PublicKeys = None, policy: PolicyFile = None, policy_chain: Chain = None, newest: NewestFile = None,
+    log_proof: LogProof = None, log_key: LogKeys = None,
     log: LogFolder = None, log_private_key: LogPrivateKey = None,
     as_json: AsJson = False,
 ) -> int:
-    """Go back to a version that is signed, unexpired, unrevoked and whole: one atomic switch. Sign it as a new version afterwards."""
+    """Go back to a version that is signed, unexpired, unrevoked and whole: one atomic switch. Sign it as a new version afterwards.
+
+    With --log the entry comes before the switch: after a crash the name may still point to where it was; run it again.
+    """
     from bezoar.provenance.versions import Store
 
     place = Store(store)
     version = place.find(to)
-    trusted = ground(public_key, policy, policy_chain, None, False)
+    trusted = ground(public_key, policy, policy_chain, newest, False, log_proof, log_key)
     with book(log, log_private_key) as write:
-        signed = place.signed(version, trusted)
-        fresh = place.rollback(name, version, trusted)
-        write("rollback", signed.digest, name.encode())
+        fresh = place.rollback(name, version, trusted,
+                               lambda signed: write("rollback", signed.digest, json.dumps({"name": name, "version": version}).encode()))
     say_json({"name": name, "version": fresh.version}) if as_json else print(f"{line(name)} -> {fresh.version[:16]}")  # noqa: T201
     return 0
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -15,7 +16,7 @@ from typing import Any
 
 from bezoar.core.errors import UnreadableInput, UsageError
 from bezoar.core.escape import line
-from bezoar.provenance import strict
+from bezoar.provenance import strict, tiles
 from bezoar.provenance.disk import DISK, Disk
 from bezoar.provenance.envelope import Envelope
 from bezoar.provenance.keys import PrivateKey
@@ -75,6 +76,18 @@ def record(log: Log, kind: str, subject: str, payload: bytes = b"", by: str = ""
         name = sha256(blob).hexdigest()
         disk.write_file(payload_path(log.folder, name), blob)
     return log.append(Entry(kind, subject, by, now or strict.now(), name).to_bytes())
+
+
+def holds(log: Log, kind: str, subject: str, payload: bytes) -> bool:
+    """Whether a log that was just opened holds exactly this; it is read from its end, entry by entry."""
+    reader = tiles.Reader(log.folder, log.published)
+    for index in reversed(range(-(-log.published // tiles.WIDTH))):
+        for raw in reversed(reader.bundle(index)):
+            with suppress(UnreadableInput):  # foreign entries are somebody else's matter
+                entry = parse(raw)
+                if (entry.kind, entry.subject) == (kind, subject) and payload_of(log.folder, entry) == payload:
+                    return True
+    return False
 
 
 def payload_path(folder: Path, name: str) -> Path:

@@ -93,3 +93,9 @@ def parse(data: bytes, what: str = "signature") -> Envelope:
     signatures = tuple((str(entry.get("keyid") or hint) if isinstance(entry, dict) else "",
                         strict.unbase64(strict.field(entry, "sig", str, what), what)) for entry in listed)
     return Envelope(strict.unbase64(strict.field(body, "payload", str, what), what), kind, signatures)
+
+
+def payload(data: bytes, what: str = "signature") -> bytes:
+    """What a bundle of any kind, also one with a certificate, is about. Verifies nothing; raises UnreadableInput."""
+    body = strict.parse_json(data, what)
+    return strict.unbase64(strict.field(body.get("dsseEnvelope", body), "payload", str, what), what)

@@ -76,10 +76,10 @@ class Trust:
             keys = [load_public(k) for k in self.public_keys]
             return trust.accept_bare(held.domain("key:" + "+".join(sorted({k.id for k in keys}))), keys, signatures, now,
                                      any_version), self.log
-        domain, policy, newest = self._rules(held, now)
+        domain, policy, newest = self.rules(held, now)
         return trust.accept(domain, policy, signatures, now, newest, any_version), policy.log or self.log
 
-    def _rules(self, held: memory.Memory, now: datetime) -> tuple[memory.Domain, policies.Policy, Newest | None]:
+    def rules(self, held: memory.Memory, now: datetime) -> tuple[memory.Domain, policies.Policy, Newest | None]:
         """The policy in force and the list of newest versions, step by step; what holds is in `held` even when a later step raises."""
         assert self.policy is not None
         policy = None
@@ -115,7 +115,7 @@ class Trust:
             held, before = memory.load(self.state)
             fresh, listed = deepcopy(held), False
             with suppress(BezoarError):  # the decision that follows says it
-                listed = self._rules(fresh, now)[2] is not None
+                listed = self.rules(fresh, now)[2] is not None
             if not listed:
                 fresh.domains = {n: d for n, d in fresh.domains.items() if n in held.domains}
                 fresh.places = {p: n for p, n in fresh.places.items() if p in held.places}

@@ -80,11 +80,12 @@ class Graph:
 
 @dataclass(frozen=True)
 class Signed:
-    """A statement with the ids of the keys that its bundle names (proved or not: `proved` says)."""
+    """A statement, the ids of keys that were proved to have signed it, and those that its bundle merely names: anybody can name a key."""
 
     statement: Statement
     signers: tuple[str, ...] = ()
     proved: bool = False
+    named: tuple[str, ...] = ()
 
 
 def build(statements: Iterable[Signed], reports: Mapping[str, Report], tables: Mapping[str, Iterable[Record]],
@@ -98,8 +99,9 @@ def build(statements: Iterable[Signed], reports: Mapping[str, Report], tables: M
                         statement=digest,
                         issued=about.issued.isoformat() if about.issued else "", licence=about.licence, how=about.how,
                         verdict=about.scan.verdict if about.scan else "", signature="checked" if signed.proved else "not checked")
-        for key in signed.signers:
-            graph.arrow(graph.node(f"key:{key}", "person", persons.get(key) or f"key {key[:16]}", key=key), "signed", me)
+        for keys, relation in ((signed.signers, "signed"), (signed.named, "is named as signer, not checked, of")):
+            for key in keys:
+                graph.arrow(graph.node(f"key:{key}", "person", persons.get(key) or f"key {key[:16]}", key=key), relation, me)
         if about.source:
             graph.arrow(graph.node(f"source:{about.source}", "source", about.source), "supplied", me)
         for other, relation in [(about.previous, "became"), *((i, "went into") for i in about.inputs)]:

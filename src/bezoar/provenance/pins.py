@@ -30,6 +30,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from hashlib import md5, sha256, sha512
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -88,6 +89,8 @@ def read_urls(path: str | Path, column: str = "") -> Iterator[tuple[str, dict[st
     """(url, hashes) of a CSV, TSV, Parquet, JSONL or text file of links; hash columns are md5, sha256, sha512. Raises UnreadableInput."""
     path = Path(path)
     kind = path.suffix.lower()
+    if not path.is_file():
+        raise UnreadableInput(f"no list of links at {path}", advice="give a CSV, Parquet, JSONL or text file")
     try:
         if kind == ".parquet":
             import pyarrow.parquet as pq
@@ -173,9 +176,10 @@ def _done(out: Path) -> set[str]:
 
 
 def _write(out: Path, results: Iterator[Any], tick: Callable[[int], None]) -> None:
+    first = list(islice(results, 1))  # a list that cannot be read leaves no file behind
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("ab") as f:
-        for found in results:
+        for found in chain(first, results):
             f.write(json.dumps(asdict(found)).encode() + b"\n")
             f.flush()
             tick(1)

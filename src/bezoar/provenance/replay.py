@@ -2,9 +2,10 @@
 
     1  every entry is well-formed, its payload is the one that was logged, and its time does not run back more than a minute
     2  a policy follows the one before it, with its signatures
-    3  a signed statement has the signatures its rule asks for, and its version rises
+    3  a signed statement is signed by somebody whom its rule names, and its version rises; further signatures of the same bytes add up
     4  an approval is by a member of role `approve`, for this subject, under the policy in force
-    5  a promotion has its threshold of approvals by distinct persons, none of whom signed the statement, all under the policy in force
+    5  a promotion has the signatures that the rule in force asks for *now*, and its threshold of approvals by distinct keys of distinct
+       persons of the role, all under the policy in force, none of them by a person whose key, in any rule or role, signed the statement
     6  a rollback goes to something that was promoted before and is not revoked
 
 An erased payload is a gap, not a fault: what depended on it cannot be proved any more, and that is said.
@@ -20,6 +21,7 @@ from pathlib import Path
 from bezoar.core.errors import BezoarError, UnreadableInput
 from bezoar.provenance import entries, envelope, statement, strict, trust
 from bezoar.provenance.entries import Entry
+from bezoar.provenance.envelope import Envelope
 from bezoar.provenance.keys import PublicKey
 from bezoar.provenance.memory import Domain
 from bezoar.provenance.policy import Policy
@@ -50,12 +52,19 @@ class _State:
     def __init__(self) -> None:
         self.domain = Domain()
         self.policy: Policy | None = None
-        self.signers: dict[str, list[str]] = {}
+        self.folder = Path()
+        self.signed: dict[str, list[Entry]] = {}
+        """The entries that hold a statement's signatures, by its digest; their payloads are read again where they count."""
+        self.signers: dict[str, set[str]] = {}
+        """Persons behind the keys that signed a statement, under every policy that was in force while it was signed."""
+        self.waiting: dict[str, int] = {}
+        """Statements that lack signatures, and the number of their first entry."""
         self.versions: dict[str, int] = {}
         self.approvals: dict[tuple[str, str], list[PublicKey]] = {}
         self.promoted: list[str] = []
         self.unknown: set[str] = set()
         self.blind = False
+        self.number = 0
 
     def rules(self) -> Policy:
         if self.blind:
@@ -68,10 +77,12 @@ class _State:
 def replay(folder: str | Path, reader: Reader) -> Replayed:
     """Walk the whole log. Does not raise for what entries hold."""
     out, state, last = Replayed(), _State(), None
+    state.folder = Path(folder)
     for bundle in range((reader.size + WIDTH - 1) // WIDTH):
         for k, raw in enumerate(reader.bundle(bundle)):
             number = bundle * WIDTH + k
             out.entries += 1
+            state.number = number
             try:
                 entry = entries.parse(raw)
                 if last is not None and entry.time < last - BACK:
@@ -89,6 +100,8 @@ def replay(folder: str | Path, reader: Reader) -> Replayed:
                 out.faults.append((number, str(fault)))
             except BezoarError as error:
                 out.faults.append((number, error.message))
+    out.gaps += [(number, f"what it signed has not all the signatures yet that its rule asks for ({digest[:16]})")
+                 for digest, number in state.waiting.items()]
     out.promoted = state.promoted
     return out
 
@@ -109,23 +122,49 @@ def _policy(state: _State, entry: Entry, payload: bytes) -> None:
 
 def _sign(state: _State, entry: Entry, payload: bytes) -> None:
     rules = state.rules()
-    envelopes = [envelope.parse(part) for part in payload.splitlines() if part.strip()]
-    if not envelopes:
-        raise _Fault("it holds no signature")
+    envelopes = _envelopes(payload)
     parsed = statement.parse(envelopes[0].payload)
     if parsed.digest != entry.subject or any(e.payload != envelopes[0].payload for e in envelopes):
         raise _Fault("it names another statement than it holds")
     rule = rules.rule(parsed.about.dataset, parsed.about.kind)
     if rule is None:
         raise _Fault(f"no rule of the policy covers {parsed.title}")
-    keys = [k for k in rules.members(rule.signers) if k.id not in state.domain.revoked_keys]
-    found = {k.id: k for e in envelopes for k in e.signers(keys)}
-    if not rules.enough(rule.signers, list(found.values())):
-        raise _Fault(f"{parsed.title} has not the signatures that its rule asks for")
-    if parsed.about.version <= state.versions.get(parsed.about.head, 0):
+    if not _proved(envelopes, [k for k in rules.members(rule.signers) if k.id not in state.domain.revoked_keys]):
+        raise _Fault(f"{parsed.title} has no signature by anybody whom its rule names")
+    if parsed.digest not in state.signed and parsed.about.version <= state.versions.get(parsed.about.head, 0):
         raise _Fault(f"{parsed.title} does not rise above version {state.versions[parsed.about.head]}")
-    state.versions[parsed.about.head] = parsed.about.version
-    state.signers[parsed.digest] = _persons(rules, list(found.values()))
+    state.versions[parsed.about.head] = max(parsed.about.version, state.versions.get(parsed.about.head, 0))
+    state.signed.setdefault(parsed.digest, []).append(entry)
+    missing = _missing(state, rules, parsed.digest)
+    if missing:
+        state.waiting.setdefault(parsed.digest, state.number)
+    else:
+        state.waiting.pop(parsed.digest, None)
+
+
+def _envelopes(payload: bytes) -> list[Envelope]:
+    found = [envelope.parse(part) for part in payload.splitlines() if part.strip()]
+    if not found:
+        raise _Fault("it holds no signature")
+    return found
+
+
+def _proved(envelopes: list[Envelope], keys: list[PublicKey]) -> list[PublicKey]:
+    return list({k.id: k for e in envelopes for k in e.signers(keys)}.values())
+
+
+def _missing(state: _State, rules: Policy, digest: str) -> str:
+    """What a statement lacks under `rules`, in words, empty where it lacks nothing; learns who signed it."""
+    envelopes = [e for entry in state.signed[digest] for e in _envelopes(entries.payload_of(state.folder, entry) or b"")]
+    about = statement.parse(envelopes[0].payload).about
+    state.signers.setdefault(digest, set()).update(_persons(rules, _proved(envelopes, list(rules.keys.values()))))
+    rule = rules.rule(about.dataset, about.kind)
+    if rule is None:
+        return "no rule of the policy in force covers it"
+    keys = _proved(envelopes, [k for k in rules.members(rule.signers) if k.id not in state.domain.revoked_keys])
+    if not rules.enough(rule.signers, keys):
+        return f"it has {len(_persons(rules, keys))} of the {rule.signers.threshold} signatures that the rule in force asks for"
+    return ""
 
 
 def _persons(rules: Policy, keys: list[PublicKey]) -> list[str]:
@@ -155,14 +194,20 @@ def _promote(state: _State, entry: Entry, payload: bytes) -> None:
     role = rules.roles.get("approve")
     if role is None:
         raise _Fault("the policy names no approvers")
-    if entry.subject not in state.signers:
+    if entry.subject not in state.signed:
         if entry.subject in state.unknown:
             raise _Gap("what it promotes was erased")
         raise _Fault("it promotes what was never signed into this log")
     if entry.subject in state.domain.revoked_statements:
         raise _Fault("it promotes what was revoked")
-    keys = state.approvals.get((entry.subject, rules.digest), [])
-    persons = set(_persons(rules, [k for k in keys if k.id not in state.domain.revoked_keys])) - set(state.signers[entry.subject])
+    missing = _missing(state, rules, entry.subject)
+    if missing:
+        if entry.subject in state.unknown:
+            raise _Gap("a signature that it rests on was erased")
+        raise _Fault(f"what it promotes is not signed as it should be: {missing}")
+    members = {k.id for k in rules.members(role)} - set(state.domain.revoked_keys)
+    keys = {k.id: k for k in state.approvals.get((entry.subject, rules.digest), []) if k.id in members}
+    persons = set(_persons(rules, list(keys.values()))) - state.signers[entry.subject]
     if len(persons) < role.threshold:
         if entry.subject in state.unknown:
             raise _Gap("an approval that it rests on was erased")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 
-from bezoar.core.errors import UsageError
+from bezoar.core.errors import UnreadableInput, UsageError
 from bezoar.core.escape import line
-from bezoar.provenance import envelope, files, rows, statement, strict
-from bezoar.provenance.disk import DISK
+from bezoar.provenance import bundles, envelope, files, rows, statement, strict
+from bezoar.provenance.bundles import Record
 from bezoar.provenance.envelope import IN_TOTO, Envelope
 from bezoar.provenance.keys import PrivateKey
 from bezoar.provenance.records import RecordTree
@@ -37,6 +39,15 @@ def read_signature(path: str | Path) -> Envelope:
     return envelope.parse(strict.read_bytes(path, "signature"), f"signature {Path(path).name}")
 
 
+def read_unproved(path: str | Path) -> Envelope:
+    """The payload of a bundle of any kind, with the signatures that keys made, if any. Raises UnreadableInput."""
+    raw = strict.read_bytes(path, "signature")
+    try:
+        return envelope.parse(raw, f"signature {Path(path).name}")
+    except UnreadableInput:
+        return Envelope(envelope.payload(raw, f"signature {Path(path).name}"), IN_TOTO)
+
+
 def inside(path: str | Path, other: str | Path) -> str:
     """The relative POSIX name of `other` where it stands inside the folder `path`; empty otherwise."""
     root, at = os.path.realpath(path), os.path.join(os.path.realpath(os.path.dirname(os.path.abspath(other))), os.path.basename(other))
@@ -47,11 +58,16 @@ def sign(path: str | Path, key: PrivateKey | None, about: About = About(), *,  #
          days: float = DAYS, previous: Envelope | None = None,
          out: str | Path | None = None, ignore: Sequence[str] = (), seal_records: bool = True, columns: Columns = Columns(),  # noqa: B008
          threads: int = 0, now: datetime | None = None, tick: Callable[[int], None] = lambda n: None,
-         keyless: Callable[[bytes], bytes] | None = None) -> Signed:
+         keyless: Callable[[bytes], bytes] | None = None, replace_bundle: bool = False, record: Record | None = None,
+         instead: Mapping[str, bytes] = MappingProxyType({})) -> Signed:
     """Digest everything at `path` and sign it; writes the bundle to `out` when given. Nothing is written on an error.
 
+    What stands at `out` may only be a bundle of an older version of the same dataset, which is kept as OUT.vN (see `bundles`), unless
+    `replace_bundle`. `record` writes the statement and its bundle to a log; the bundle appears at `out` only after it.
+
     `previous`: the signature of the version before, by the same key; name, version and record buckets go on from there. `keyless` takes the
-    exact bytes and gives a bundle, in the place of a key; then `previous` is believed as it is.
+    exact bytes and gives a bundle, in the place of a key; then `previous` is believed as it is. `instead`: files of a folder as they will
+    stand there, which are signed in the place of what stands there now.
     """
     path = Path(path)
     ignore = tuple(sorted({*ignore, *([i] if out is not None and (i := inside(path, out)) else [])}))
@@ -64,8 +80,6 @@ def sign(path: str | Path, key: PrivateKey | None, about: About = About(), *,  #
         before = statement.parse(previous.payload)
         if about.dataset and before.about.dataset and about.dataset != before.about.dataset:
             raise UsageError(f"the previous statement is about {line(before.about.dataset)!r}", advice="leave --dataset out, or start anew")
-    listing = files.walk(path, ignore)
-    found = dict(zip(listing.names, files.digests(listing, threads, tick), strict=True))
     name = os.path.basename(os.path.realpath(path))
     about = replace(about, issued=issued, expires=about.expires or issued + timedelta(days=days),
                     dataset=about.dataset or (before.about.dataset if before else "") or name,
@@ -73,6 +87,12 @@ def sign(path: str | Path, key: PrivateKey | None, about: About = About(), *,  #
                     version=about.version or (before.about.version + 1 if before else 1), previous=before.digest if before else "")
     if before and about.version <= before.about.version:
         raise UsageError(f"version {about.version} does not rise above {before.about.version}", advice="leave --version out")
+    place = bundles.room(out, about.head, about.version, inside(path, out), replace_bundle) if out is not None else None
+    listing = files.walk(path, {*ignore, *instead})
+    found = dict(zip(listing.names, files.digests(listing, threads, tick), strict=True))
+    if instead:
+        found |= {n: sha256(data).digest() for n, data in instead.items()}
+        found = {n: found[n] for n in sorted(found, key=files.order)}
     if seal_records:
         old = before.about.records if before else None
         tree = RecordTree(old.salt if old else secrets.token_bytes(16),
@@ -85,18 +105,20 @@ def sign(path: str | Path, key: PrivateKey | None, about: About = About(), *,  #
         bundle = keyless(payload)
     else:
         raise UsageError("nothing to sign with", advice="give --key, or --keyless")
-    if out is not None:
-        DISK.write_file(Path(out), bundle)
-    return Signed(statement.parse(payload), bundle)
+    fresh = statement.parse(payload)
+    if place is not None:
+        bundles.put(place, fresh, bundle, record)
+    return Signed(fresh, bundle)
 
 
-def cosign(signature: Envelope, key: PrivateKey, out: str | Path) -> bytes:
+def cosign(signature: Envelope, key: PrivateKey, out: str | Path, replace_bundle: bool = False, record: Record | None = None) -> bytes:
     """A second person's signature over the same bytes, as a bundle of its own. Raises NotTrusted where this key has signed already."""
     if signature.signers([key.public]):
         raise NotTrusted("signature", "this key has signed that statement already", advice="another person's key must sign")
-    statement.parse(signature.payload)
+    signed = statement.parse(signature.payload)
+    place = bundles.room(out, signed.about.head, signed.about.version, replace=replace_bundle)
     bundle = Envelope(signature.payload, signature.kind).signed_by(key).bundle()
-    DISK.write_file(Path(out), bundle)
+    bundles.put(place, signed, bundle, record)
     return bundle
 
 

@@ -94,6 +94,19 @@ def check_policy(policy: Policy, now: datetime) -> None:
 
 def accept_newest(domain: Domain, policy: Policy, envelope: Envelope, now: datetime) -> Newest:
     """Rules 4 to 6. Changes `domain`."""
+    fresh = read_newest(domain, policy, envelope)
+    if now > fresh.expires or now + SKEW < fresh.issued:
+        raise NotTrusted("freeze", f"the list of newest versions ended on {fresh.expires:%Y-%m-%d %H:%M}: a newer one may be withheld",
+                         advice="get the newest list")
+    check_heads(domain, fresh)
+    domain.newest = [fresh.version, fresh.digest]
+    domain.revoked_keys = sorted({*domain.revoked_keys, *fresh.revoked_keys})
+    domain.revoked_statements = sorted({*domain.revoked_statements, *fresh.revoked_statements})
+    return fresh
+
+
+def read_newest(domain: Domain, policy: Policy, envelope: Envelope) -> Newest:
+    """Rules 4 and 5, be the list over or not: what its next version may go on from. Changes nothing."""
     role = policy.roles.get("newest")
     if role is None:
         raise NotTrusted("no-role", "the policy names nobody who may say what is newest", advice="add [roles.newest]")
@@ -112,9 +125,11 @@ def accept_newest(domain: Domain, policy: Policy, envelope: Envelope, now: datet
     if domain.newest and fresh.version == domain.newest[0] and fresh.digest != domain.newest[1]:
         raise NotTrusted("newest-fork", f"list {fresh.version} of newest versions has other content than the one accepted here",
                          advice="show both to the signer: one of them is forged")
-    if now > fresh.expires or now + SKEW < fresh.issued:
-        raise NotTrusted("freeze", f"the list of newest versions ended on {fresh.expires:%Y-%m-%d %H:%M}: a newer one may be withheld",
-                         advice="get the newest list")
+    return fresh
+
+
+def check_heads(domain: Domain, fresh: Newest) -> None:
+    """Rule 6."""
     for dataset, head in domain.heads.items():
         listed = fresh.heads.get(dataset)
         if listed is None:
@@ -123,10 +138,6 @@ def accept_newest(domain: Domain, policy: Policy, envelope: Envelope, now: datet
             raise NotTrusted("newest-rollback",
                              f"the list says {line(dataset)!r} is at version {listed[0]}; version {head.version} was accepted here",
                              advice="get the newest list")
-    domain.newest = [fresh.version, fresh.digest]
-    domain.revoked_keys = sorted({*domain.revoked_keys, *fresh.revoked_keys})
-    domain.revoked_statements = sorted({*domain.revoked_statements, *fresh.revoked_statements})
-    return fresh
 
 
 def accept(domain: Domain, policy: Policy, envelopes: Sequence[Envelope], now: datetime, newest: Newest | None = None,

@@ -15,15 +15,18 @@ Paths = str | Path | Sequence[str | Path]
 
 def sign(path: str | Path, key: str | Path, out: str | Path | None = None, *, previous: str | Path | None = None,
          passphrase: str | None = None,
-         days: float = signing.DAYS, ignore: Sequence[str] = (), seal_records: bool = True, threads: int = 0, **about: Any) -> Statement:
+         days: float = signing.DAYS, ignore: Sequence[str] = (), seal_records: bool = True, threads: int = 0, replace: bool = False,
+         **about: Any) -> Statement:
     """Sign a folder or file; writes the bundle to `out` (PATH.sig when left out) and returns what was signed.
+
+    A bundle of an older version at `out` is kept as OUT.vN; anything else there raises UsageError. `replace` gives up the bundle there.
 
     `about`: dataset, kind ('dataset' or 'model'), source, licence, how, inputs (digests of statements it was made from), scan.
     """
     before = signing.read_signature(previous) if previous is not None else None
     target = Path(out) if out is not None else Path(str(path).rstrip("/") + ".sig")
     return signing.sign(path, keys.load_private(key, passphrase), About(**about), days=days, previous=before, out=target, ignore=ignore,
-                        seal_records=seal_records, threads=threads).statement
+                        seal_records=seal_records, threads=threads, replace_bundle=replace).statement
 
 
 def verify(path: str | Path, signature: Paths | None = None, *, public_key: Paths = (), policy: str | Path | None = None,

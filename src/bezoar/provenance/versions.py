@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -179,12 +179,16 @@ class Store:
         assert said is not None
         raise said
 
-    def rollback(self, name: str, version: str, ground: Trust) -> Ref:
-        """Switch an existing name back to a version, only if it is signed, unexpired, unrevoked and whole."""
+    def rollback(self, name: str, version: str, ground: Trust, record: Callable[[Statement], None] = lambda signed: None) -> Ref:
+        """Switch an existing name back to a version, only if it is signed, unexpired, unrevoked and whole.
+
+        `record` writes the step to a log before the switch, and after all checks: no name ever points where the log does not say.
+        """
         self.ref(name)
-        self.signed(version, ground)
+        signed = self.signed(version, ground)
         for _ in self.contents(self.read(version)):
             pass
+        record(signed)
         return self.switch(name, version)
 
     # --- reading -----------------------------------------------------------------------------------------------------------------
