@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import realdata
+import transfer
 from bezoar import registry
-from bezoar.core.ability import Attack
 from bezoar.core.dataset import Dataset
-from bezoar.core.inputs import Images
-from bezoar.core.victim import Called, Given, Model
-from bezoar.validity import Validity, halves, judged, measure
+from bezoar.validity import Validity, halves, measure
 from ledger import RESULTS, SOURCE, Ledger, _hash
 from measure import interval
 
@@ -42,7 +39,7 @@ CACHE = Path(tempfile.gettempdir()) / "bezoar-victims"
 
 @dataclass(frozen=True)
 class Cell:
-    """One line. `share_of_class` in `parameters` becomes a rate; `goal` is about the mean success; `transfer`: see `_transfer`."""
+    """One line. `share_of_class` in `parameters` becomes a rate; `goal` is about the mean success; `transfer`: see transfer.py."""
 
     name: str
     dataset: str
@@ -151,7 +148,8 @@ def run(cell: Cell, seed: int) -> Validity:
     assert data.labels is not None
     train, held = split(data, np.random.default_rng([seed, zlib.crc32(cell.dataset.encode())]))
     if cell.transfer:
-        return _transfer(cell, train, held, rng)
+        victim = registry.make("victims", cell.victim, cell.settings)
+        return transfer.run(cell.attack, cell.parameters, victim, train, held, rng, seed=seed, cache=CACHE)
     parameters = dict(cell.parameters)
     share = parameters.pop("share_of_class", None)
     if share is not None:
@@ -163,55 +161,9 @@ def run(cell: Cell, seed: int) -> Validity:
     return measure(attack, train, victim, rng, test=held, cache=CACHE, seed=seed)
 
 
-def _transfer(cell: Cell, train: Dataset, held: Dataset, rng: np.random.Generator) -> Validity:
-    """An encoder is trained on most of the data; a head on it is trained on 50 other samples per class, some of them poisoned.
-
-    Feature collision: ten chosen held-out pictures, one attack each; success is the share that gets the wanted class.
-    """
-    import torch
-    from sklearn.linear_model import LogisticRegression
-
-    assert train.labels is not None
-    codes, k = train.labels.codes, len(train.labels.classes)
-    fine = np.sort(np.concatenate([rng.choice(np.flatnonzero(codes == c), min(50, int((codes == c).sum()) // 2), replace=False)
-                                   for c in range(k)]))
-    first: Any = registry.make("victims", cell.victim)(train.take(np.setdiff1d(np.arange(len(train)), fine)), rng)
-    for p in first.module.parameters():
-        p.requires_grad_(False)
-
-    def head(data: Dataset, _: np.random.Generator) -> Model:
-        assert data.labels is not None
-        model = LogisticRegression(C=10.0, max_iter=500).fit(first.embed(data.inputs), data.labels.codes)
-        return Called(lambda inputs: model.predict_proba(first.embed(inputs)))
-
-    tuned = train.take(fine)
-    found: list[Validity] = []
-    aims = rng.choice(len(held), 10 if cell.attack == "feature-collision" else 1, replace=False)
-    encode: Callable[[Any], Any] = lambda t: first.module.features(torch.nn.functional.interpolate(t, (first.side, first.side)))  # noqa: E731
-    for row in aims:
-        parameters = {**cell.parameters, "encoder": encode}
-        if cell.attack == "feature-collision":
-            chosen = held.inputs.take(np.array([row]))
-            assert isinstance(chosen, Images)
-            assert held.labels is not None
-            own = int(held.labels.codes[row])
-            target = train.labels.classes[int(rng.choice(np.setdiff1d(np.arange(k), [own])))]
-            parameters |= {"aim": chosen, "target": target}
-        attack: Attack = registry.make("attacks", cell.attack, parameters)
-        done = attack(tuned, rng)
-        victim = Given(train=head)
-        found.append(judged(attack, done, held, victim(done.data, rng), victim(tuned, rng), rng, f"head on {cell.victim}"))
-    from bezoar.maths.multiple import clopper_pearson
-
-    hits, of = sum(v.hits for v in found), sum(v.of for v in found)
-    twin = float(np.average([v.twin for v in found], weights=[v.of for v in found]))
-    return replace(found[0], success=hits / of, hits=hits, of=of, twin=twin, interval=clopper_pearson(hits, of),
-                   implanted=hits / of >= 0.5 and clopper_pearson(hits, of)[0] > twin, seconds=sum(v.seconds for v in found))
-
-
 def version() -> str:
     """Changes with the code that results depend on."""
-    files = [Path(__file__)]
+    files = [Path(__file__), Path(__file__).with_name("transfer.py")]
     for part in PARTS:
         files += list((SOURCE / part).rglob("*.py")) if (SOURCE / part).is_dir() else [SOURCE / part]
     return _hash(files)

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import adaptive_page
+import attacks
 import cells
 import cost
+import red_team
+import spike_in
 from ledger import HERE, RESULTS
 from measure import clopper_pearson_upper, interval
 
@@ -245,6 +248,16 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def planted(rows: list[Row]) -> list[str]:
+    """What every attack of ours does to a model, beside its clean twin."""
+    if not rows:
+        return ["## Attacks", "", "Not run yet: `python benchmarks/attacks.py`.", ""]
+    return ["## Attacks", "",
+            "Success of every attack on a held-out part, beside a clean twin trained on the same rows. *Transfer*: an encoder trained on",
+            "most of the data, a linear head trained with 50 other samples per class, some poisoned; ten aimed-at pictures.", "",
+            attacks.table(rows), ""]
+
+
 def provenance(path: Path) -> list[str]:
     """Signing, proofs, the log, links: each part at the largest size that was run."""
     rows = json.loads(path.read_text())["rows"] if path.exists() else []
@@ -262,7 +275,8 @@ def provenance(path: Path) -> list[str]:
 
 def page(results: Path = RESULTS) -> str:
     """The whole page."""
-    found, alarms, timed, adaptive = (load(results / f"{name}.json") for name in ("detection", "false_alarms", "cost", "adaptive"))
+    found, alarms, timed, adaptive, success, boards, spikes = (load(results / f"{name}.json") for name in (
+        "detection", "false_alarms", "cost", "adaptive", "attacks", "red_team", "spike_in"))
     machine = found[1] or alarms[1] or timed[1]
     about = ", ".join(f"{k} {v}" for k, v in machine.items()) if machine else "nothing measured yet"
     versions = sorted({r["version"] for part in (alarms, timed) for r in part[0]}
@@ -272,7 +286,8 @@ def page(results: Path = RESULTS) -> str:
     if len(versions) > 1:
         head += [f"The figures come from {len(versions)} states of the code ({', '.join(versions)}).", ""]
     return "\n".join([*head, *detection(found[0], adaptive[0]), *adaptive_page.section(adaptive[0]),
-                      *false_alarms(alarms[0]), *costs(timed[0]),
+                      *false_alarms(alarms[0]), *spike_in.section(spikes[0]), *costs(timed[0]),
+                      *red_team.section(boards[0]), *planted(success[0]),
                       *provenance(results / "provenance.json"), *REDUCED])
 
 

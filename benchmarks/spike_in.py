@@ -1,11 +1,11 @@
 """Is "the smallest poison that would have been found" true? Canaries' answer against plantings of one family alone.
 
-The predicted count is what `bezoar scan --sensitivity` reports. The measured count is the least rung of a finer ladder (a factor of
-about 1.4 between rungs) at which four of five fresh plantings of that family alone, other seeds, are found: campaigns flag half of it.
-Within a factor of 2 counts as right, and so does "not found" where plantings are not found either.
+The predicted count is what `bezoar scan --sensitivity` reports. The measured count is the least rung of a ladder (a factor of about 1.4
+between rungs) at which four of five fresh plantings of that family alone, other seeds, are found: campaigns flag half of it.
+Within a factor of 2 counts as right, and so does "not found" where plantings are not found either. Sets are cut to 2,000 samples.
 
-    python benchmarks/spike_in.py
-    python benchmarks/spike_in.py --sets 'sms_*' --processes 1
+    python benchmarks/spike_in.py                     about 15 minutes on one core
+    python benchmarks/spike_in.py --sets 'sms_*' --seed 100
 """
 
 from __future__ import annotations
@@ -21,25 +21,38 @@ from typing import Any
 
 import numpy as np
 
+import realdata
 from bezoar import registry
 from bezoar.api import CANARIES, scan
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import BezoarError
-from bezoar.sensitivity import BASIS, MOST_SHARE
+from bezoar.sensitivity import BASIS, largest
 from detection import one_core_each
-from false_alarms import subset
 from ledger import RESULTS, Ledger, version_of_scan
 
-KEYS = ("set", "family")
-SETS = ("digits", "mnist_t10k", "gtsrb_signs", "sms_spam", "ag_news", "adult", "nsl_kdd")
-FINE = (4, 6, 8, 11, 16, 23, 32, 45, 64, 90, 128, 181, 256, 362)
+KEYS = ("set", "family", "seed")
+SETS = ("digits", "sms_spam", "adult")
+WITHOUT_DATA = ("digits", "bundled_text", "bundled_table")
+ROWS = 2_000
+FINE = (2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 90, 128)
 TRIES, ENOUGH = 5, 4
 
 
-def predicted(data: Dataset, seed: int) -> dict[str, int | None]:
-    """Family to the count that the report names."""
+def part(name: str) -> Dataset:
+    """At most `ROWS` samples of the set, always the same ones."""
+    data = realdata.ALL[name]()
+    rng = np.random.default_rng([zlib.crc32(name.encode()), 8])
+    return data.take(np.sort(rng.permutation(len(data))[:ROWS]))
+
+
+def predicted(name: str, seed: int) -> list[dict[str, Any]]:
+    """A row per family with the count that the report names; `measured` is still to come."""
+    data, start = part(name), time.perf_counter()
     report = scan(data, seed=seed, sensitivity=True, workers=1)
-    return {s.family: s.smallest_count_found for s in report.sensitivity if s.basis.startswith(BASIS)}
+    told = [s for s in report.sensitivity if s.basis.startswith(BASIS) and "could not be planted" not in s.basis]
+    seconds = (time.perf_counter() - start) / max(len(told), 1)
+    return [{"set": name, "family": s.family, "seed": seed, "rows": len(data), "predicted": s.smallest_count_found,
+             "interval": list(s.interval or ()), "basis": s.basis, "predicted_seconds": seconds} for s in told]
 
 
 def found(data: Dataset, family: str, count: int, seed: int) -> bool | None:
@@ -55,17 +68,18 @@ def found(data: Dataset, family: str, count: int, seed: int) -> bool | None:
     return bool(scores.flagged[made.truth].mean() >= 0.5)
 
 
-def measured(data: Dataset, family: str, seed: int) -> int | None:
-    """The least rung that is found often enough, from below."""
-    for count in (c for c in FINE if c <= MOST_SHARE * len(data)):
+def measured(name: str, family: str, seed: int) -> tuple[int | None, float]:
+    """The least rung that is found often enough, from below, and the seconds that it took."""
+    data, start = part(name), time.perf_counter()
+    for count in (c for c in FINE if c <= largest(len(data))):
         missed = 0
         for t in range(TRIES):
             missed += not found(data, family, count, seed + 1 + t)
             if missed > TRIES - ENOUGH:
                 break
         else:
-            return count
-    return None
+            return count, time.perf_counter() - start
+    return None, time.perf_counter() - start
 
 
 def within(one: int | None, other: int | None) -> bool:
@@ -79,35 +93,55 @@ def within(one: int | None, other: int | None) -> bool:
     return max(one, other) <= 2 * min(one, other)
 
 
-def one(name: str, seed: int) -> list[dict[str, Any]]:
-    """The rows of one set."""
-    data = subset(name, "half", 0)
-    out = []
-    start = time.perf_counter()
-    for family, told in predicted(data, seed).items():
-        real = measured(data, family, seed)
-        out.append({"set": name, "family": family, "rows": len(data), "predicted": told, "measured": real, "right": within(told, real),
-                    "seconds": time.perf_counter() - start})
-        start = time.perf_counter()
-    return out
+def section(rows: list[dict[str, Any]]) -> list[str]:
+    """Lines of the page."""
+    done = [r for r in rows if "right" in r]
+    if not done:
+        return ["## Smallest poison found", "", "Not run yet: `python benchmarks/spike_in.py`.", ""]
+    share = sum(r["right"] for r in done) / len(done)
+    out = ["## Smallest poison found", "",
+           "*Predicted* is what `bezoar scan --sensitivity` says from at most a dozen scans with canaries; *measured* is the",
+           "least rung (2, 3, 4, 6, 8, 11, ...) at which four of five plantings of that family alone are found. Sets are cut to",
+           "2,000 samples.", "",
+           "| data | family | seed | predicted | its 95% interval | measured | within a factor of 2 |", "|---" * 7 + "|"]
+    for r in sorted(done, key=lambda r: (r["set"], r["family"], r["seed"])):
+        span = "-".join(str(v) for v in r["interval"]) or "-"
+        out.append(f"| {r['set']} | {r['family']} | {r['seed']} | {r['predicted'] or 'not found'} | {span} | "
+                   f"{r['measured'] or 'not found'} | {'yes' if r['right'] else '**no**'} |")
+    return [*out, "", f"{sum(r['right'] for r in done)} of {len(done)} within a factor of 2; goal 80%: "
+                      f"{'yes' if share >= 0.8 else '**no**'}.", ""]
+
+
+def execute(sets: list[str], seed: int, ledger: Ledger, processes: int = 1) -> None:
+    """Predict, then measure, what this version has not; rows are kept as they come."""
+    now = version_of_scan()
+    one_core_each()
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        known = {r["set"] for r in ledger.rows if r["version"] == now and r["seed"] == seed}
+        missing = [s for s in sets if s not in known]
+        for rows in pool.map(predicted, missing, [seed] * len(missing)):
+            for row in rows:
+                ledger.add({**row, "version": now})
+        todo = [r for r in ledger.rows if r["version"] == now and r["seed"] == seed and r["set"] in sets and "right" not in r]
+        for row, (real, seconds) in zip(todo, pool.map(measured, *zip(*[(r["set"], r["family"], seed) for r in todo], strict=True))
+                                        if todo else (), strict=True):
+            right = within(row["predicted"], real)
+            ledger.add({**row, "measured": real, "right": right, "seconds": seconds})
+            print(f"{row['set']}/{row['family']}: predicted {row['predicted']} {row['interval']}, measured {real}: "
+                  f"{'right' if right else 'WRONG'} ({seconds:.0f} s)", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", default="*", help="pattern of set names")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", default=str(RESULTS / "spike_in.json"))
     given = parser.parse_args()
     ledger = Ledger(Path(given.out), KEYS)
-    one_core_each()
-    with ProcessPoolExecutor(given.processes, mp_context=get_context("spawn")) as pool:
-        for rows in pool.map(one, *zip(*[(s, given.seed) for s in SETS if fnmatch.fnmatch(s, given.sets)], strict=True)):
-            for row in rows:
-                ledger.add({**row, "version": version_of_scan(), "seed": given.seed})
-                print(f"{row['set']}/{row['family']}: predicted {row['predicted']}, measured {row['measured']}: "
-                      f"{'right' if row['right'] else 'WRONG'} ({row['seconds']:.0f} s)", flush=True)
-    print(f"{sum(r['right'] for r in ledger.rows)} of {len(ledger.rows)} within a factor of 2 (goal: 80%)")
+    sets = [s for s in (SETS if realdata.available("adult") else WITHOUT_DATA) if fnmatch.fnmatch(s, given.sets)]
+    execute(sets, given.seed, ledger, given.processes)
+    print("\n".join(section(ledger.rows)))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 
 from bezoar import red, scoreboard
 from bezoar.core.errors import UsageError
+from bezoar.core.inputs import Images
 from bezoar.core.victim import Victim
 from bezoar.demo import digits, texts
 
@@ -81,6 +82,75 @@ def test_it_resumes_where_it_was_stopped(tmp_path):
     assert strip == [{k: v for k, v in r.items() if k != "seconds"} for r in again["rows"]]
     written = json.loads((tmp_path / "out" / "scoreboard.json").read_text())
     assert written["schema"] == "bezoar.scoreboard/1" and written["rows"] == again["rows"]
+
+
+def without_times(made):
+    return [{k: v for k, v in r.items() if k != "seconds"} for r in made["rows"]]
+
+
+def test_two_processes_give_the_rows_of_one(tmp_path):
+    data = texts(np.random.default_rng(0), 200)
+    arguments = {"attacks": ["text-word", "label-flip"], "rates": (0.05,), "seeds": 1}
+    said, notes = [], []
+    both = red.redteam(data, workers=2, out=tmp_path / "both", listener=said.append, **arguments)
+    alone = red.redteam(data, listener=notes.append, **arguments)
+    assert without_times(both) == without_times(alone)
+    assert {type(e).__name__ for e in said} == {"Note", "Started", "Finished"}
+    assert any("2 cells: up to 8 trainings and 2 runs of a filter on about 150 samples" in getattr(e, "text", "") for e in said)
+    assert sum(type(e).__name__ == "Started" for e in said) == sum(type(e).__name__ == "Finished" for e in said) == 2
+    assert not list((tmp_path / "both").glob(".resume/*"))
+
+
+def test_a_function_that_cannot_be_sent_is_said_at_once(tmp_path):
+    with pytest.raises(UsageError, match="workers=1"):
+        red.redteam(digits().take(np.arange(200)), attacks=["badnets"], rates=(0.05, 0.1), seeds=1, workers=2, out=tmp_path / "out",
+                    victim=lambda data, rng: nearest_mean(data, rng))
+    with pytest.raises(UsageError, match="1 or more"):
+        red.redteam(digits().take(np.arange(200)), workers=0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_travel_as_pixels():
+    from multiprocessing.reduction import ForkingPickler
+
+    for data in (digits().take(np.arange(5)), digits().take(np.arange(0))):
+        there = ForkingPickler.loads(ForkingPickler.dumps(data))
+        assert there.fingerprint == data.fingerprint and there.inputs.uniform
+    mixed = Images.of([np.zeros((4, 5, 3), np.uint8), np.ones((6, 3, 3), np.uint8)])
+    assert [p.shape for p in ForkingPickler.loads(ForkingPickler.dumps(mixed)).read(np.arange(2))] == [(4, 5, 3), (6, 3, 3)]
+
+
+def test_an_own_function_resumes_until_its_code_changes(tmp_path):
+    data, calls = digits().take(np.arange(300)), []
+
+    def make(extra):
+        def train(data, rng):
+            calls.append(extra)
+            if len(calls) == 6:
+                raise KeyboardInterrupt
+            return nearest_mean(data, rng)
+        return train
+
+    arguments = {"attacks": ["badnets", "blend"], "rates": (0.05,), "seeds": 1, "out": tmp_path / "out"}
+    with pytest.raises(KeyboardInterrupt):
+        red.redteam(data, victim=make(1), **arguments)
+    assert len(list((tmp_path / "out" / ".resume").iterdir())) == 1
+    calls.clear()
+    heard = []
+    made = red.redteam(data, victim=make(1), listener=heard.append, **arguments)
+    assert len(calls) < 6 and any("1 of them done before" in getattr(e, "text", "") for e in heard)
+    assert made["victim"] == "Given(train=test_an_own_function_resumes_until_its_code_changes.<locals>.make.<locals>.train)"
+
+
+@pytest.mark.parametrize(("attack", "rates", "said"), [
+    ({"name": "badnets", "target": "eleven"}, (0.05,), "no class 'eleven'"), ({"name": "badnets", "size": 99}, (0.05,), "does not fit"),
+    ({"name": "narcissus", "target": "eleven"}, (0.05,), "no class 'eleven'"), ("badnets", (2.0,), "at most 1"),
+    ("badnets", (0.0,), "above 0"), ("badnets", (float("nan"),), "above 0"), ("badnets", (0.0001,), "less than one sample")])
+def test_what_the_data_cannot_bear_is_said_and_nothing_is_written(attack, rates, said, tmp_path):
+    with pytest.raises(UsageError, match=said):
+        red.redteam(digits().take(np.arange(300)), attacks=[attack], rates=rates, seeds=2, out=tmp_path / "out",
+                    victim=lambda data, rng: pytest.fail("trained"))
+    assert not (tmp_path / "out").exists()
 
 
 class Count(Victim):

@@ -145,9 +145,11 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
 
 
 CANARIES: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
-            "image": {"patch": ("badnets", {}), "blend": ("blend", {}), "sinusoid": ("sinusoid", {})},
+            "image": {"patch": ("badnets", {}), "blend": ("blend", {}), "sinusoid": ("sinusoid", {}),
+                      "low frequency": ("low-frequency", {})},
             "text": {"word": ("text-word", {}), "phrase": ("text-phrase", {}), "two words": ("text-multiword", {})},
-            "tabular": {"out-of-bounds value": ("table-out-of-bounds", {}), "in-bounds tuple": ("table-in-bounds", {})}}
+            "tabular": {"out-of-bounds value": ("table-out-of-bounds", {}), "in-bounds tuple": ("table-in-bounds", {}),
+                        "rare category": ("table-rare-category", {})}}
 """Families of canaries by kind of data: attack and parameters."""
 
 
@@ -166,8 +168,9 @@ def _canaries(view: View, chosen: list[Detector], options: engine.Options, liste
         assert scores is not None
         return scores.flagged
 
-    rungs = sensitivity.ladder(data, families, flags, np.random.default_rng([options.seed, 77]), listener=listener)
-    return sensitivity.sensitivities(rungs, list(families))
+    listener(Note(f"sensitivity: up to {sensitivity.RUNS} more scans, with canaries of {', '.join(families)}"))
+    told = sensitivity.trials(data, families, flags, np.random.default_rng([options.seed, 77]), listener=listener)
+    return sensitivity.sensitivities(told, list(families), len(data))
 
 
 def with_groups(reading: Reading, group: Sequence[str]) -> Reading:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from bezoar import api, registry, scoreboard, store
 from bezoar.core.ability import Attack, Reading
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UnreadableInput, UsageError
-from bezoar.core.events import Listener, deaf
+from bezoar.core.events import Listener, Note, deaf
 from bezoar.core.victim import Given, TrainingFunction, Victim
 from bezoar.trials import BASELINES, Filter, Plan, Row
 from bezoar.trials import redteam as run
@@ -24,13 +25,19 @@ DEFAULT_ATTACKS = {"image": ("badnets", "blend", "sinusoid", "label-flip"), "tex
                    "tabular": ("table-out-of-bounds", "table-in-bounds", "label-flip")}
 
 
-def own_filter(seed: int = 0, effort: str = "quick") -> Filter:
+@dataclass(frozen=True)
+class OwnFilter:
     """bezoar as a defence: keep what a scan does not flag."""
-    def keep(data: Dataset) -> np.ndarray:
-        report = api.scan(data, effort=effort, seed=seed)
+
+    seed: int = 0
+    effort: str = "quick"
+    workers: int = field(default=2, repr=False)
+
+    def __call__(self, data: Dataset) -> np.ndarray:
+        """(n,) bool, True = keep."""
+        report = api.scan(data, effort=self.effort, seed=self.seed, workers=self.workers)
         assert report.scores is not None
         return np.asarray(~report.scores.flagged)
-    return keep
 
 
 def read_plan(path: str | Path) -> dict[str, Any]:
@@ -88,27 +95,32 @@ def _attacks(wanted: Sequence[str | Mapping[str, Any] | Attack], modality: str) 
     return made
 
 
-def redteam(data: object, y: object = None, *, attacks: Sequence[str | Mapping[str, Any] | Attack] = (), rates: Sequence[float] = (0.01,),
-            seeds: int | Sequence[int] = 3, defences: Mapping[str, Filter] | None = None, victim: str | TrainingFunction | Victim = "",
-            plan: str | Path | None = None, out: str | Path | None = None, reading: Reading | None = None, effort: str = "quick",
-            listener: Listener = deaf) -> dict[str, Any]:
+def redteam(data: object, y: object = None, *, attacks: Sequence[str | Mapping[str, Any] | Attack] = (),
+            rates: Sequence[float] | None = None, seeds: int | Sequence[int] | None = None, defences: Mapping[str, Filter] | None = None,
+            victim: str | TrainingFunction | Victim = "", plan: str | Path | None = None, out: str | Path | None = None,
+            reading: Reading | None = None, effort: str = "quick", workers: int = 1, listener: Listener = deaf) -> dict[str, Any]:
     """What would an attacker get away with here? Returns the scoreboard; with `out` writes scoreboard.json, .html and .md there.
 
     attacks   names, {"name": ..., parameters} records or made attacks; default: the common ones of the data's kind
-    rates     shares of the training part; `seeds` a number of seeds or the seeds
+    rates     shares of the training part, default 0.01; `seeds` a number of seeds (default 3) or the seeds
     defences  name -> function of a Dataset giving (n,) bool, True = keep; bezoar's own filter runs first, as 'bezoar'
     victim    a name of the victims shelf, or your own function (dataset, rng) -> model with predict(inputs) -> (n, K)
     plan      a TOML file with the same; arguments that are given win
+    workers   processes, each on one core; above 1 your own functions must stand at the top of a module, and a script needs its
+              `if __name__ == "__main__":`
 
-    An interrupted run resumes from `out`. Raises UsageError for names that do not exist and data without labels.
+    An interrupted run resumes from `out`. Raises UsageError for names that do not exist, data without labels, and an attack that these
+    data cannot bear at any rate; then nothing is written.
     """
     api.check_effort(effort)
     dataset = api.load(data, y, reading)
     told = read_plan(plan) if plan is not None else {}
     chosen = list(attacks) or told.get("attack") or DEFAULT_ATTACKS[dataset.modality]
-    rates = tuple(told["rates"]) if "rates" in told and tuple(rates) == (0.01,) else tuple(rates)
-    seeds = told.get("seeds", seeds) if seeds == 3 else seeds
+    rates = tuple(rates if rates is not None else told.get("rates", (0.01,)))
+    seeds = seeds if seeds is not None else told.get("seeds", 3)
     numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(int(s) for s in seeds)
+    if workers < 1:
+        raise UsageError(f"{workers} workers cannot work", advice="give 1 or more")
     for rate in rates:
         if not 0 < rate <= 1:
             raise UsageError(f"rate {rate} is not above 0 and at most 1", advice="give a share of all samples, such as 0.01")
@@ -116,10 +128,12 @@ def redteam(data: object, y: object = None, *, attacks: Sequence[str | Mapping[s
     if taken:
         raise UsageError(f"a defence cannot be called {sorted(taken)[0]!r}", advice="that name is taken")
     target = _victim(victim or told.get("victim", "") or DEFAULT_VICTIM[dataset.modality], dataset.modality)
-    todo = Plan(_attacks(chosen, dataset.modality), rates, numbers, {"bezoar": own_filter(effort=effort), **(defences or {})},
+    todo = Plan(_attacks(chosen, dataset.modality), rates, numbers,
+                {"bezoar": OwnFilter(effort=effort, workers=2 if workers == 1 else 1), **(defences or {})},
                 float(told.get("held_out", 0.25)))
     folder = None if out is None else Path(out) / ".resume"
-    rows = run(dataset, todo, target, listener, recall=_recall(folder), keep=_keep(folder))
+    listener(Note(f"a scan of these data takes about {api.plan(dataset, effort=effort)['seconds']:.0f} s on 2 cores"))
+    rows = run(dataset, todo, target, listener, workers=workers, recall=_recall(folder), keep=_keep(folder))
     made = scoreboard.board(rows, {"name": dataset.name, "modality": dataset.modality, "samples": len(dataset),
                                    "classes": len(dataset.labels.classes) if dataset.labels else 0, "fingerprint": dataset.fingerprint},
                             repr(target), {"attacks": [repr(a) for a in todo.attacks], "rates": list(rates), "seeds": list(numbers),

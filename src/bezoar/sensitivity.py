@@ -1,12 +1,15 @@
-"""What would this run have found? Canaries planted in a copy of the user's own data, a rung of the ladder at a time.
+"""What would this run have found? Canaries planted in a copy of the user's own data, at counts that are chosen on the way.
 
 Canaries of several families share one run: the rows are dealt at random into as many parts as there are families, and each part gets one
-canary of its own. A canary is found when campaigns that pass flag at least half of it. The smallest count that is found in all
-repeats is reported, with the next lower rung as the interval's other end, and the exact interval of the rate at which it was found.
+canary of its own, of that family's own count. A canary is found when campaigns that pass flag at least half of it. After every run each
+family's power curve is told what happened (`maths.power`), and the next count is taken near the smallest one that is found in 80% of
+runs. That count is reported with its 95% interval, and with the exact interval of the rate at which canaries of at least that size
+were found.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,10 +21,12 @@ from bezoar.core.errors import BezoarError
 from bezoar.core.events import Listener, Note, deaf
 from bezoar.core.report import Sensitivity
 from bezoar.maths.multiple import clopper_pearson
+from bezoar.maths.power import Power
 
-LADDER = (5, 10, 20, 40, 80, 160, 320, 640)
+RUNS = 12
+"""Scans at most, each with one canary of every family that is not settled yet."""
 MOST_SHARE = 0.05
-"""Rungs above this share of the data are not tried: poison that large is not what a canary is for."""
+"""Counts above this share of the data are not tried: poison that large is not what a canary is for."""
 BASIS = "planted canaries"
 
 Flags = Callable[[Dataset], np.ndarray]
@@ -29,22 +34,22 @@ Flags = Callable[[Dataset], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Rung:
-    """One family at one count: found in `hits` of `tries` runs."""
+class Trial:
+    """One canary of one run."""
 
     family: str
     count: int
-    hits: int
-    tries: int
-
-    @property
-    def rate(self) -> tuple[float, float]:
-        """95% Clopper-Pearson interval of the rate at which canaries of that size are found."""
-        return clopper_pearson(self.hits, self.tries)
+    found: bool
 
 
-def planted(data: Dataset, families: Mapping[str, Attack], count: int, rng: np.random.Generator) -> tuple[Dataset, dict[str, np.ndarray]]:
-    """A copy with one canary of about `count` samples per family in disjoint rows, and each family's rows.
+def largest(n: int) -> int:
+    """The largest canary that is tried in n samples."""
+    return max(1, int(MOST_SHARE * n))
+
+
+def planted(data: Dataset, families: Mapping[str, Attack], counts: Mapping[str, int],
+            rng: np.random.Generator) -> tuple[Dataset, dict[str, np.ndarray]]:
+    """A copy with one canary of about `counts[family]` samples per family in disjoint rows, and each family's rows.
 
     A family that the data cannot bear at that count is left out.
     """
@@ -53,7 +58,7 @@ def planted(data: Dataset, families: Mapping[str, Attack], count: int, rng: np.r
     for (family, attack), part in zip(families.items(), parts, strict=True):
         part = np.sort(part)
         try:
-            made = type(attack)(**{**attack.parameters(), "rate": min(1.0, count / max(len(part), 1))})
+            made = type(attack)(**{**attack.parameters(), "rate": min(1.0, counts[family] / max(len(part), 1))})
             done = made(data.take(part), rng)
         except BezoarError:
             continue
@@ -67,45 +72,57 @@ def planted(data: Dataset, families: Mapping[str, Attack], count: int, rng: np.r
     return data, rows
 
 
-def ladder(data: Dataset, families: Mapping[str, Attack], flags: Flags, rng: np.random.Generator, *, repeats: int = 3,
-           rungs: Sequence[int] = LADDER, listener: Listener = deaf) -> list[Rung]:
-    """Climb until every family was found in all repeats of a rung, or the data end. Families that are done leave the later runs."""
-    out: list[Rung] = []
+def trials(data: Dataset, families: Mapping[str, Attack], flags: Flags, rng: np.random.Generator, *, runs: int = RUNS,
+           listener: Listener = deaf) -> list[Trial]:
+    """Plant and scan up to `runs` times. Families whose interval is narrow enough leave, and so do those that cannot be planted."""
+    out: list[Trial] = []
+    curves = {f: Power(largest(len(data))) for f in families}
     left = dict(families)
-    for count in (c for c in rungs if c <= MOST_SHARE * len(data)):
+    began = time.perf_counter()
+    for run in range(runs):
         if not left:
             break
-        hits, tries = dict.fromkeys(left, 0), dict.fromkeys(left, 0)
-        for _ in range(repeats):
-            copy, rows = planted(data, left, count, rng)
-            flagged = flags(copy)
-            for family, mine in rows.items():
-                tries[family] += 1
-                hits[family] += bool(flagged[mine].mean() >= 0.5)
-        done = [Rung(f, count, hits[f], tries[f]) for f in left if tries[f]]
-        out += done
-        listener(Note(f"canaries of {count}: found " + ", ".join(f"{r.family} {r.hits}/{r.tries}" for r in done)))
-        left = {f: a for f, a in left.items() if not tries[f] or hits[f] < tries[f]}
+        copy, rows = planted(data, left, {f: curves[f].next() for f in left}, rng)
+        flagged = flags(copy)
+        for family, mine in rows.items():
+            found = bool(flagged[mine].mean() >= 0.5)
+            curves[family].tell(len(mine), found)
+            out.append(Trial(family, len(mine), found))
+        said = ", ".join(f"{f} {len(mine)} {'found' if flagged[mine].mean() >= 0.5 else 'missed'}" for f, mine in rows.items())
+        cost = (time.perf_counter() - began) / (run + 1) * (runs - run - 1)
+        listener(Note(f"canaries, scan {run + 1} of at most {runs} (about {cost:.0f} s left): {said or 'none could be planted'}"))
+        left = {f: a for f, a in left.items() if f in rows and not curves[f].settled()}
     return out
 
 
-def sensitivities(rungs: Sequence[Rung], families: Sequence[str]) -> tuple[Sensitivity, ...]:
-    """The smallest count per family that was found every time, bracketed by the rung below; None where no rung was.
+def sensitivities(told: Sequence[Trial], families: Sequence[str], n: int) -> tuple[Sensitivity, ...]:
+    """The count per family that is found in 80% of runs, with its 95% interval; None where it is above what was tried in n samples.
 
-    >>> sensitivities([Rung("patch", 5, 0, 3), Rung("patch", 10, 3, 3)], ["patch"])[0].interval
-    (6, 10)
+    >>> told = [Trial("patch", c, c >= 10) for c in (14, 7, 10, 8, 9, 10, 9, 10)]
+    >>> sensitivities(told, ["patch"], 1000)[0].smallest_count_found in (10, 11)
+    True
     """
     out = []
     for family in families:
-        mine = [r for r in rungs if r.family == family]
-        good = next((r for r in mine if r.hits == r.tries), None)
-        below = max((r.count for r in mine if good and r.count < good.count), default=0)
-        if good is None:
-            most = max((r.count for r in mine), default=0)
-            said = f"not found at {most} or fewer" if mine else "could not be planted"
-            out.append(Sensitivity(family, None, None, f"{BASIS}: {said}"))
+        mine = [t for t in told if t.family == family]
+        curve = Power(largest(n))
+        for t in mine:
+            curve.tell(t.count, t.found)
+        least = curve.least() if any(t.found for t in mine) else None
+        if not mine:
+            out.append(Sensitivity(family, None, None, f"{BASIS}: could not be planted"))
+        elif least is None:
+            most = max(t.count for t in mine)
+            hits, tries = _counts(mine, most)
+            out.append(Sensitivity(family, None, None, f"{BASIS}: not found at {most} or fewer ({hits} of {tries} runs of {most})"))
         else:
-            low, high = good.rate
-            out.append(Sensitivity(family, good.count, (below + 1, good.count),
-                                   f"{BASIS}: found in {good.hits} of {good.tries} runs (rate {low:.0%}-{high:.0%})"))
+            hits, tries = _counts(mine, least)
+            low, high = clopper_pearson(hits, tries) if tries else (0.0, 1.0)
+            out.append(Sensitivity(family, least, curve.interval(), f"{BASIS}: of {least} or more found in {hits} of {tries} runs "
+                                                                    f"(rate {low:.0%}-{high:.0%}), {len(mine)} runs in all"))
     return tuple(out)
+
+
+def _counts(mine: Sequence[Trial], least: int) -> tuple[int, int]:
+    large = [t.found for t in mine if t.count >= least]
+    return sum(large), len(large)

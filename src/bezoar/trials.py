@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,7 +22,8 @@ from bezoar.core.ability import Attack, Poisoned
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import BezoarError, UsageError
 from bezoar.core.events import Finished, Listener, Note, Started, deaf
-from bezoar.core.victim import Model, Victim
+from bezoar.core.victim import Given, Model, Victim
+from bezoar.core.victims import class_code
 from bezoar.validity import Validity, halves, judged
 
 Filter = Callable[[Dataset], np.ndarray]
@@ -81,49 +83,173 @@ def _again(attack: Attack, rate: float) -> Attack:
     return type(attack)(**parameters)
 
 
-def _key(attack: Attack, rate: float, seed: int, victim: Victim, fingerprint: str, defences: Sequence[str]) -> str:
-    text = repr((attack, rate, seed, repr(victim), fingerprint, sorted(defences)))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+def _key(attack: Attack, rate: float, seed: int, fixed: str) -> str:
+    return hashlib.sha256(repr((attack, rate, seed, fixed)).encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
-def redteam(data: Dataset, plan: Plan, victim: Victim, listener: Listener = deaf, *,
+def _same(function: Any) -> str:
+    """Words that stay the same between runs as long as a function of the user's does, and change with its code.
+
+    What it calls is not looked into. An object without a repr of its own has its address there: it never counts as the same.
+
+    >>> _same(lambda x: x + 1) == _same(lambda x: x + 1), _same(lambda x: x + 1) == _same(lambda x: x + 2)
+    (True, False)
+    """
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return repr(function.tobytes() if isinstance(function, np.ndarray) else function)
+    held = [cell.cell_contents for cell in function.__closure__ or ()]
+    inner = [_Code(c) if hasattr(c, "co_code") else c for c in code.co_consts]
+    return repr((function.__qualname__, code.co_code, code.co_names, inner, function.__defaults__, [_same(v) for v in held]))
+
+
+class _Code:
+    """A code object whose repr is what it does, not where it stands."""
+
+    def __init__(self, code: Any) -> None:
+        self._code = code
+
+    def __repr__(self) -> str:
+        inner = [_Code(c) if hasattr(c, "co_code") else c for c in self._code.co_consts]
+        return repr((self._code.co_name, self._code.co_code, self._code.co_names, inner))
+
+
+class Bench:
+    """What every cell needs, with the clean twins that were trained so far. One cell after the other on one core."""
+
+    def __init__(self, data: Dataset, plan: Plan, victim: Victim) -> None:
+        self.data, self.plan, self.victim = data, plan, victim
+        self._cells = plan.cells()
+        self._twins: dict[int, tuple[Dataset, Dataset, Model]] = {}
+
+    def cell(self, index: int) -> list[Row]:
+        """The rows of one cell; they depend on nothing but the cell."""
+        from threadpoolctl import threadpool_limits
+
+        attack, rate, seed = self._cells[index]
+        with threadpool_limits(1):
+            if seed not in self._twins:
+                train, held = self._halves(seed)
+                self._twins[seed] = (train, held, self.victim(train, np.random.default_rng([seed, 2])))
+            return _cell(_again(attack, rate), rate, seed, self.plan, self.victim, *self._twins[seed])
+
+    def check(self) -> None:
+        """Raises UsageError, before anything is trained, for an attack that cannot be planted at any rate with any seed.
+
+        An attack that trains a network of its own is only asked whether its target is there.
+        """
+        assert self.data.labels is not None
+        for attack in self.plan.attacks:
+            target = attack.parameters().get("target")
+            if target is not None:
+                class_code(self.data, str(target))
+            if "torch" in attack.info.extras:
+                continue
+            errors = (self._fault(attack, rate, seed) for rate, seed in itertools.product(self.plan.rates, self.plan.seeds))
+            first = next(errors, None)
+            if first is not None and all(e is not None for e in errors):
+                raise UsageError(f"{attack.info.name} cannot be planted in these data: {first.message}", advice=first.advice)
+
+    def _fault(self, attack: Attack, rate: float, seed: int) -> BezoarError | None:
+        try:
+            _again(attack, rate)(self._halves(seed)[0], np.random.default_rng([seed, 3]))
+        except BezoarError as error:
+            return error
+        return None
+
+    def _halves(self, seed: int) -> tuple[Dataset, Dataset]:
+        return halves(self.data, np.random.default_rng([seed, 1]), self.plan.held_out)
+
+
+def redteam(data: Dataset, plan: Plan, victim: Victim, listener: Listener = deaf, *, workers: int = 1,
             recall: Callable[[str], list[dict[str, Any]] | None] = lambda key: None,
             keep: Callable[[str, list[dict[str, Any]]], None] = lambda key, rows: None) -> list[Row]:
     """Rows for every cell and defence. A cell that the data cannot bear becomes a row with an `error`, and the run goes on.
 
-    `recall` and `keep` hold finished cells, so that an interrupted run resumes. Raises UsageError for data without labels or an
-    empty plan, and whatever the user's own victim or filter raises on the clean data.
+    `recall` and `keep` hold finished cells, so that an interrupted run resumes. `workers` processes give the same rows as one.
+    Raises UsageError for data without labels, an empty plan, or a victim or defence that cannot be sent to another process, and
+    whatever the user's own victim or filter raises on the clean data.
     """
     if data.labels is None:
         raise UsageError("a red team needs labels", advice="name the label column with --label")
     cells = plan.cells()
     if not cells:
         raise UsageError("the plan is empty", advice="name at least one attack, one rate and one seed")
-    rows: list[Row] = []
-    twins: dict[int, tuple[Dataset, Dataset, Model]] = {}
-    for i, (attack, rate, seed) in enumerate(cells):
-        key = _key(attack, rate, seed, victim, data.fingerprint, [*BASELINES, *plan.defences])
-        kept = recall(key)
-        if kept is not None:
-            rows += [Row(**r) for r in kept]
-            continue
-        label = f"{attack.info.name} {rate:g} seed {seed}"
-        listener(Started(label, i, len(cells)))
-        started = time.perf_counter()
-        if seed not in twins:
-            train, held = halves(data, np.random.default_rng([seed, 1]), plan.held_out)
-            before = time.perf_counter()
-            twins[seed] = (train, held, victim(train, np.random.default_rng([seed, 2])))
-            if len(twins) == 1:
-                one = time.perf_counter() - before
-                trainings = len(cells) * (len(plan.defences) + len(BASELINES)) + len(plan.seeds)
-                listener(Note(f"{len(cells)} cells, {trainings} trainings of about {one:.1f} s: about {trainings * one / 60:.0f} min, "
-                              "and the filters"))
-        mine = _cell(_again(attack, rate), rate, seed, plan, victim, *twins[seed])
-        keep(key, [r.to_dict() for r in mine])
-        rows += mine
-        listener(Finished(label, "found" if mine[0].implanted else "nothing", time.perf_counter() - started))
-    return rows
+    fixed = repr((_same(victim.train) if isinstance(victim, Given) else repr(victim), data.fingerprint, plan.held_out,
+                  [(name, _same(keeps)) for name, keeps in plan.defences.items()]))
+    keys = [_key(*cell, fixed) for cell in cells]
+    done = {i: [Row(**r) for r in kept] for i, key in enumerate(keys) if (kept := recall(key)) is not None}
+    todo = [i for i in range(len(cells)) if i not in done]
+    each = len(plan.defences) + len(BASELINES)
+    listener(Note(f"{len(cells)} cells" + (f", {len(done)} of them done before" if done else "") + f": up to {len(todo) * each} trainings "
+                  f"and {len(todo) * len(plan.defences)} runs of a filter on about {round(len(data) * (1 - plan.held_out)):,} samples"))
+    began = time.perf_counter()
+    bench = Bench(data, plan, victim)
+    if not done:
+        bench.check()
+    names = [f"{attack.info.name} {rate:g} seed {seed}" for attack, rate, seed in cells]
+    waiting = iter(todo)
+    for i in itertools.islice(waiting, max(1, workers)):
+        listener(Started(names[i], i, len(cells)))
+    with closing(crew(bench, todo, workers) if workers > 1 and len(todo) > 1 else ((i, bench.cell(i)) for i in todo)) as running:
+        for count, (i, mine) in enumerate(running, 1):
+            keep(keys[i], [r.to_dict() for r in mine])
+            done[i] = mine
+            listener(Finished(names[i], "found" if mine[0].implanted else "nothing", sum(r.seconds for r in mine)))
+            if count == workers and count < len(todo):
+                listener(Note(f"about {(time.perf_counter() - began) / count * (len(todo) - count) / 60:.0f} min are left"))
+            for following in itertools.islice(waiting, 1):
+                listener(Started(names[following], following, len(cells)))
+    return [row for i in range(len(cells)) for row in done[i]]
+
+
+_bench: Bench | None = None
+"""That of a worker process."""
+
+
+def _begin(bench: Bench) -> None:
+    import signal
+
+    global _bench
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    _bench = bench
+
+
+def _work(index: int) -> tuple[int, list[Row]]:
+    assert _bench is not None
+    return index, _bench.cell(index)
+
+
+def crew(bench: Bench, todo: Sequence[int], workers: int) -> Generator[tuple[int, list[Row]]]:
+    """Cells and their rows as they are finished, by `workers` processes, which are ended when the caller stops listening.
+
+    Raises UsageError where the plan or the victim cannot be sent to another process, or a process dies.
+    """
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import active_children, get_context
+    from multiprocessing.reduction import ForkingPickler
+
+    try:
+        ForkingPickler.dumps((bench.plan, bench.victim))
+    except Exception as error:  # whatever a foreign object raises
+        raise UsageError(f"the victim or a defence cannot be sent to another process: {error}",
+                         advice="define it at the top of a module, or use workers=1") from error
+    before = {p.pid for p in active_children()}
+    pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn"), initializer=_begin, initargs=(bench,))
+    try:
+        for future in as_completed([pool.submit(_work, i) for i in todo]):
+            yield future.result()
+        pool.shutdown()
+    except BaseException as error:
+        for process in active_children():
+            if process.pid not in before:
+                process.terminate()
+        pool.shutdown(wait=False, cancel_futures=True)
+        if isinstance(error, BrokenProcessPool):
+            raise UsageError("a worker process died", advice="a script needs its `if __name__ == \"__main__\":`; where memory is short, "
+                             "use workers=1") from error
+        raise
 
 
 def _cell(attack: Attack, rate: float, seed: int, plan: Plan, victim: Victim, train: Dataset, held: Dataset, twin: Model) -> list[Row]:

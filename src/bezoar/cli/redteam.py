@@ -21,11 +21,12 @@ def redteam(
     data: Annotated[str, columns.data("Clean data with labels.")],
     out: Annotated[Path, typer.Option(help="Folder for scoreboard.html, scoreboard.json, scoreboard.md.")] = Path("scoreboard"),
     attack: Annotated[list[str] | None, typer.Option(help="Attack by name (repeatable); see `bezoar list --shelf attacks`.")] = None,
-    rate: Annotated[list[float] | None, typer.Option(help="Share of the training part (repeatable).")] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds.")] = 3,
+    rate: Annotated[list[float] | None, typer.Option(help="Share of the training part (0.01; repeatable).")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, max=1000, help="How many seeds (3).")] = None,
     victim: Annotated[str, typer.Option(help="Model to train; see `bezoar list --shelf victims`.")] = "",
     plan: Annotated[Path | None, typer.Option(help="TOML plan: rates, seeds, victim, [[attack]] tables.")] = None,
     effort: Annotated[str, typer.Option(help="Effort of bezoar's own filter.")] = "quick",
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes side by side, each on one core.")] = 2,
     modality: columns.Modality = "", label: columns.Label = "", text: columns.Text = "", id_column: columns.Id = "",
     source: columns.SourceColumn = "", contributor: columns.Contributor = "", time: columns.Time = "",
     as_json: Annotated[bool, typer.Option("--json", help="Machine output on stdout.")] = False,
@@ -36,8 +37,8 @@ def redteam(
 
     how = columns.reading(modality, label, text, id_column, source, contributor, time)
     with Progress(quiet or as_json) as progress:
-        made = red.redteam(data, attacks=attack or (), rates=tuple(rate or (0.01,)), seeds=seeds, victim=victim, plan=plan, out=out,
-                           reading=how, effort=effort, listener=progress)
+        made = red.redteam(data, attacks=attack or (), rates=rate or None, seeds=seeds, victim=victim, plan=plan, out=out,
+                           reading=how, effort=effort, workers=workers, listener=progress)
     if as_json:
         say_json(made)
     else:

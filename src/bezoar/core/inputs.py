@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -59,6 +59,10 @@ class Images:
         pictures = [frozen(np.asarray(a, np.uint8)) for a in array]
         sizes = np.array([p.shape[:2] for p in pictures], np.int32).reshape(-1, 2)
         return cls(sizes, lambda rows: [pictures[i] for i in rows])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For another process of the same run: the pixels, not the way to read them."""
+        return Images.of, (self.dense() if len(self) and self.uniform else self.read(np.arange(len(self))),)
 
     def __len__(self) -> int:
         return len(self.sizes)

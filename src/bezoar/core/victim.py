@@ -69,6 +69,9 @@ class Given(Victim):
     def __init__(self, *, train: Any = None) -> None:
         self.train = train
 
+    def __repr__(self) -> str:
+        return f"Given(train={getattr(self.train, '__qualname__', type(self.train).__name__)})"
+
     def fit(self, data: Dataset, rng: np.random.Generator) -> Model:
         if not callable(self.train):
             raise UsageError("a victim is a function of a dataset and an rng", advice="give train=fn")
