@@ -1,6 +1,6 @@
 """A small convolution over words or characters, maximum over places: sees short runs in their order.
 
-Words are hashed into 8,192 numbers, so any text can be read and nothing but weights is learned. Deterministic on a CPU.
+Words are hashed into 65,536 numbers, so any text can be read and nothing but weights is learned. Deterministic on a CPU.
 Fails to learn from fewer than about 1,000 texts. Cost: about 40 s per 10,000 short texts and core.
 Paper: Kim 2014, arXiv 1408.5882.
 """
@@ -21,7 +21,7 @@ from bezoar.core.victim import Model, Victim
 from bezoar.networks import training
 from bezoar.networks.builds import text_cnn
 
-WORDS, SIGNS = 8192, 1024
+WORDS, SIGNS = 65536, 1024
 
 
 class TextCnn(Victim):
