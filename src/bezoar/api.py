@@ -130,7 +130,7 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     options = engine.Options(alpha=alpha, fdr=fdr, seed=seed, workers=workers, controls=EFFORTS[effort], accepted=accepted,
                              recall=resume.recall, keep=resume.keep)
     report = engine.scan(view, chosen, options, listener, left_out)
-    report = replace(report, environment=environment(chosen), notes=(*report.notes, *expired), 
+    report = replace(report, environment=environment(chosen), notes=(*report.notes, *expired),
                      subject={**report.subject, "path": str(path)} if path else report.subject,
                      plan={**report.plan, "effort": effort, "encoder": str(encoder or ""), "group": list(group),
                            "reading": {f.name: v for f in fields(Reading) if f.name != "limits" and (v := getattr(reading, f.name))},
@@ -261,11 +261,12 @@ def render(report: Report, name: str, **parameters: Any) -> bytes:
 
 
 def read_report(path: str | Path) -> Report:
-    """A report.json, without its score table. Raises UnreadableInput."""
+    """A report.json of at most 1 GiB, without its score table. Raises UnreadableInput."""
+    from bezoar.intake.door import read_regular
     from bezoar.reports.json_report import load as parse
 
     try:
-        return parse(Path(path).read_bytes())
+        return parse(read_regular(Path(path).resolve(), 1 << 30)[0])
     except OSError as error:
         raise UnreadableInput(f"no report at {path}: {error.strerror}", advice="give the report.json of a scan") from None
 

@@ -93,3 +93,15 @@ def test_a_plan_of_the_wrong_kind_says_which_key(said, table, tmp_path, plan):
 def test_an_unknown_effort_is_refused_before_anything_is_trained(said, table):
     code, _, err = said("redteam", table[0], "--effort", "max")
     assert code == 2 and "no effort 'max'" in err and "trainings" not in err
+
+
+def test_a_report_that_is_no_file_is_refused_at_once(tmp_path):
+    import os
+
+    from bezoar import api
+    from bezoar.core.errors import UnreadableInput
+
+    os.mkfifo(tmp_path / "pipe.json")
+    for what in (tmp_path / "pipe.json", tmp_path, tmp_path / "none.json"):
+        with pytest.raises(UnreadableInput, match="no report at"):
+            api.read_report(what)
