@@ -48,12 +48,12 @@ def pictures() -> Dataset:
 
 def make_report(folder: Path, seed: int) -> Path:
     """Plant, scan, and return the path of report.html."""
-    from bezoar import api
+    from bezoar import api, planting
 
     data = pictures()
     rng = np.random.default_rng(seed)
     source = np.array([f"vendor-{'abcd'[i]}" for i in rng.integers(0, 4, len(data))], object)
-    poisoned = api.poison(data, "badnets", seed=seed, rate=0.01, pattern="random")
+    poisoned = planting.poison(data, "badnets", seed=seed, rate=0.01, pattern="random")
     source[poisoned.truth] = "vendor-b"
     report = api.scan(replace(poisoned.data, origin={"source": source}), out=folder)
     if not report.counted:

@@ -20,10 +20,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bezoar.api import accept, attack, catalogue, clean, explain, load, poison, read_report, restore, scan, write_report
+    from bezoar.api import accept, catalogue, clean, explain, load, read_report, restore, scan, write_report
     from bezoar.core.dataset import Dataset
     from bezoar.core.errors import BezoarError, ExitCode
     from bezoar.core.report import Report
+    from bezoar.planting import attack, poison
     from bezoar.provenance.guard import open_verified
     from bezoar.provenance.verbs import keygen, sign, verify
     from bezoar.red import redteam
@@ -32,7 +33,8 @@ __all__ = ["BezoarError", "Dataset", "ExitCode", "Report", "accept", "attack", "
            "open_verified", "poison", "read_report", "redteam", "restore", "scan", "sign", "verify", "write_report"]
 
 _HOMES = {"BezoarError": "bezoar.core.errors", "ExitCode": "bezoar.core.errors", "Dataset": "bezoar.core.dataset",
-          "Report": "bezoar.core.report", "redteam": "bezoar.red", "open_verified": "bezoar.provenance.guard",
+          "Report": "bezoar.core.report", "redteam": "bezoar.red", "attack": "bezoar.planting", "poison": "bezoar.planting",
+          "open_verified": "bezoar.provenance.guard",
           **dict.fromkeys(("keygen", "sign", "verify"), "bezoar.provenance.verbs")}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bezoar import api
+from bezoar import api, planting
 from bezoar.core.dataset import Dataset
 from bezoar.core.inputs import Column, Images, Table, Texts
 
@@ -87,7 +87,7 @@ def demo(out: Path, seed: int = 0, say: Callable[[str], None] | None = print) ->
         if say:
             say(f"{name}: planting {story} ...")
         clean = make(np.random.default_rng(seed))
-        planted = api.poison(clean, attack, seed, **parameters)
+        planted = planting.poison(clean, attack, seed, **parameters)
         report = api.scan(planted.data, out=out / name, seed=seed, path=name)
         assert report.scores is not None
         flagged = report.scores.flagged

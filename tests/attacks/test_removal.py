@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from bezoar import api, registry
+from bezoar import api, planting, registry
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UsageError
 from bezoar.core.inputs import Images
@@ -74,7 +74,7 @@ def test_written_copies_lack_exactly_the_named_rows(tmp_path):
     rng = np.random.default_rng(3)
     lines = [f"{i},{'spam' if i % 3 else 'ham'},{' '.join(rng.choice(['win', 'cash', 'meet', 'lunch', 'call', 'now'], 5))}" for i in range(200)]
     (tmp_path / "mails.csv").write_text("id,label,text\n" + "\n".join(lines) + "\n")
-    done = api.attack("removal", tmp_path / "mails.csv", tmp_path / "out", rate=0.1)
+    done = planting.attack("removal", tmp_path / "mails.csv", tmp_path / "out", rate=0.1)
     told = json.loads((tmp_path / "out" / "truth.json").read_text())
     assert len(told["removed"]) == 20 and told["poisoned"] == []
     gone = set(told["removed"])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bezoar import api
+from bezoar import planting
 from bezoar.attacks.frontrun import Frontrun
 from bezoar.attacks.split_view import SplitView
 from bezoar.attacks.tampered_shard import TamperedShard
@@ -124,7 +124,7 @@ def test_provenance_sees_each(mails, tmp_path, name, monkeypatch):
     signing.sign(mails, key, About(dataset="mails"), out=tmp_path / "mails.sig")
     trust = Trust((tmp_path / "public.pem",))
     assert verify(mails, [tmp_path / "mails.sig"], trust).files == 1
-    done = api.attack(name, mails, tmp_path / "bad", seed=1, rate=0.02)
+    done = planting.attack(name, mails, tmp_path / "bad", seed=1, rate=0.02)
     assert len(done.truth["poisoned"]) == 12
     with pytest.raises(NotTrusted):
         verify(done.out, [tmp_path / "mails.sig"], trust)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from healthy_data import MAKERS, folder_of, hf_folder, parquet_file
 
-from bezoar import api
+from bezoar import api, planting
 from bezoar.core.ability import Reading
 from bezoar.core.dataset import Dataset
 from bezoar.core.inputs import Images, Table, Texts
@@ -23,7 +23,7 @@ def attacked(original: Path, out: Path) -> Path:
     """A poisoned copy; its contents change, not only its labels."""
     data = api.source_of(original).open(original, Reading())
     name, given = {Images: ("badnets", {"size": 2}), Texts: ("text-word", {}), Table: ("table-out-of-bounds", {})}[type(data.inputs)]
-    done = api.attack(name, original, out, seed=3, rate=0.1, **given)
+    done = planting.attack(name, original, out, seed=3, rate=0.1, **given)
     assert 2 <= len(done.truth["poisoned"]) <= 3
     return done.out
 

@@ -51,10 +51,10 @@ def command(cls: type[Ability]) -> Callable[..., int]:
 
     def run(data: str, out: Path, seed: int, as_json: bool, modality: str, label: str, text: str, id_column: str, source: str,
             contributor: str, time: str, **parameters: Any) -> int:
-        from bezoar import api
+        from bezoar import planting
 
         how = columns.reading(modality, label, text, id_column, source, contributor, time)
-        done = api.attack(cls.info.name, data, out, seed=seed, reading=how, **parameters)
+        done = planting.attack(cls.info.name, data, out, seed=seed, reading=how, **parameters)
         if as_json:
             say_json({"out": str(done.out), **done.truth})
         else:
