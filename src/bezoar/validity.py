@@ -11,8 +11,10 @@ An attack whose success is under the bound `implants at` counts as "did not impl
 from __future__ import annotations
 
 import hashlib
+import inspect
 import time
 from dataclasses import asdict, dataclass
+from functools import cache as cache_in_memory
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +85,11 @@ def halves(data: Dataset, rng: np.random.Generator, share: float = 0.25) -> tupl
 
 
 def trained(victim: Victim, data: Dataset, seed: int, cache: Path | None = None) -> Model:
-    """The victim trained on `data`; with `cache`, a folder, the same data, parameters and seed are read instead of trained.
+    """The victim trained on `data`; with `cache`, a folder, the same data, code, parameters and seed are read instead of trained.
 
     Files are NPZ of numbers, never pickles; a victim without weights (scikit-learn) is trained again.
     """
-    text = f"bezoar.victim/1\0{victim!r}\0{data.fingerprint}\0{seed}"
+    text = f"bezoar.victim/2\0{victim!r}\0{_code(type(victim))}\0{data.fingerprint}\0{seed}"
     place = None if cache is None else Path(cache) / f"{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.npz"
     if place is not None and place.exists() and not isinstance(victim, Given):
         with np.load(place, allow_pickle=False) as kept:
@@ -101,6 +103,13 @@ def trained(victim: Victim, data: Dataset, seed: int, cache: Path | None = None)
             np.savez(file, **arrays)  # type: ignore[arg-type]
         part.replace(place)
     return model
+
+
+@cache_in_memory
+def _code(victim: type[Victim]) -> str:
+    """A digest of what a victim's weights depend on beside data and parameters: its own file and those of the networks."""
+    files = [Path(inspect.getsourcefile(victim) or __file__), *sorted((Path(__file__).parent / "networks").glob("*.py"))]
+    return hashlib.sha256(b"\0".join(f.read_bytes() for f in files)).hexdigest()[:16]
 
 
 def measure(attack: Attack, data: Dataset, victim: Victim, rng: np.random.Generator, *, test: Dataset | None = None,
