@@ -209,10 +209,23 @@ _bench: Bench | None = None
 
 def _begin(bench: Bench) -> None:
     import signal
+    from threading import Thread
 
     global _bench
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    Thread(target=_end_with_parent, daemon=True).start()
     _bench = bench
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed stops too."""
+    import os
+    from multiprocessing import parent_process
+
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(index: int) -> tuple[int, list[Row]]:
