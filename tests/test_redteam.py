@@ -11,6 +11,7 @@ from bezoar.core.errors import UsageError
 from bezoar.core.inputs import Images
 from bezoar.core.victim import Victim
 from bezoar.demo import digits, texts
+from bezoar.trials import Row, summary
 
 
 def nearest_mean(data, rng):
@@ -199,6 +200,23 @@ def test_mistakes_are_said_before_anything_is_trained(arguments, said, tmp_path)
     with pytest.raises(UsageError, match=said):
         red.redteam(texts(np.random.default_rng(0), 60), out=tmp_path / "out", **arguments)
     assert not (tmp_path / "out").exists()
+
+
+def test_seeds_in_which_nothing_was_implanted_are_no_merit_of_a_defence():
+    row = {"attack": "badnets", "rate": 0.05, "seed": 0, "defence": "bezoar", "measure": "backdoor", "asr_before": 1.0, "asr_after": 0.9,
+           "twin": 0.0, "accuracy_clean": 0.9, "accuracy_before": 0.9, "accuracy_after": 0.9, "recall": 0.0, "precision": None,
+           "false_positive_rate": 0.0, "removed": 0, "planted": 9, "samples": 100, "implanted": True, "seconds": 1.0}
+    idle = {**row, "seed": 1, "asr_before": 0.1, "asr_after": 0.0, "implanted": False}
+    never = [{**idle, "attack": "blend", "seed": s} for s in (0, 1)]
+    rows = [Row(**r) for r in (row, idle, *never)]
+    some, none = summary(rows)
+    assert (some["implanted"], some["asr_before"]["mean"], some["asr_after"]["mean"]) == (1, 1.0, 0.9)
+    assert (none["implanted"], none["asr_before"]["mean"], none["asr_after"]) == (0, 0.1, None)
+    made = scoreboard.board([*rows, *(Row(**{**r.to_dict(), "defence": "none"}) for r in rows)],
+                            {"name": "d", "modality": "image", "samples": 1, "classes": 2}, "v", {})
+    page, text = scoreboard.to_html(made).decode(), scoreboard.to_markdown(made).decode()
+    assert "90% (of 1 of 2)" in page and "did not implant</td>" in page and ">0%<" not in page
+    assert "| blend | 0.05 | 0/2 | bezoar | 10% (10%-10%) | did not implant |" in text
 
 
 def test_a_plan_file(tmp_path):

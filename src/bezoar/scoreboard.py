@@ -55,6 +55,8 @@ def to_markdown(made: dict[str, Any]) -> bytes:
                                              "accuracy_after"))]
         if s["error"]:
             cells[4:] = [s["error"], *[""] * 6]
+        elif not s["implanted"]:
+            cells[5] = "did not implant"
         out.append("| " + " | ".join(line(c).replace("|", "\\|") for c in cells) + " |")
     return ("\n".join(out) + "\n").encode()
 
@@ -66,13 +68,16 @@ def _cell(s: dict[str, Any] | None) -> dict[str, str]:
         return {"heat": "none", "title": html_line(s["error"]), "text": "could not run"}
     if not s["implanted"]:
         return {"heat": "none", "title": f"success {_interval(s['asr_before'])}", "text": "did not implant"}
-    left = s["asr_after"]["mean"] if s["asr_after"] else 0.0
+    if s["asr_after"] is None:
+        return {"heat": "none", "title": "", "text": "could not run"}
+    left = s["asr_after"]["mean"]
     heat = int(np.searchsorted(_STEPS, left, "left"))
     words = [f"success {_interval(s['asr_before'])} before, {_interval(s['asr_after'])} after"]
     if s["recall"]:
         words.append(f"recall {_interval(s['recall'])}, false positives {_interval(s['false_positive_rate'])}")
     words.append(f"accuracy {_interval(s['accuracy_before'])} before, {_interval(s['accuracy_after'])} after")
-    return {"heat": f"h{heat}", "title": "; ".join(words), "text": f"{left:.0%}"}
+    some = "" if s["implanted"] == s["seeds"] else f" (of {s['implanted']} of {s['seeds']})"
+    return {"heat": f"h{heat}", "title": "; ".join(words), "text": f"{left:.0%}{some}"}
 
 
 def _words(s: dict[str, Any]) -> str:

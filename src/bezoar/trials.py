@@ -209,10 +209,23 @@ _bench: Bench | None = None
 
 def _begin(bench: Bench) -> None:
     import signal
+    from threading import Thread
 
     global _bench
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    Thread(target=_end_with_parent, daemon=True).start()
     _bench = bench
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed stops too."""
+    import os
+    from multiprocessing import parent_process
+
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(index: int) -> tuple[int, list[Row]]:
@@ -310,6 +323,9 @@ def _row(first: Validity, rate: float, seed: int, name: str, done: Poisoned, sta
 def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """One record per (attack, rate, defence): means over seeds with 95% t intervals; `implanted` counts seeds.
 
+    Success before and after is that of the seeds in which the attack implanted. Where it did in none, `asr_before` is of all seeds and
+    `asr_after` None: there was nothing to defend against.
+
     >>> summary([])
     []
     """
@@ -326,10 +342,12 @@ def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for (attack, rate, defence), group in itertools.groupby(
             sorted(rows, key=lambda r: (r.attack, r.rate, r.defence, r.seed)), key=lambda r: (r.attack, r.rate, r.defence)):
         mine = list(group)
+        working = [r for r in mine if r.implanted]
+        over = {"asr_before": working or mine, "asr_after": working}
         out.append({"attack": attack, "rate": rate, "defence": defence, "seeds": len(mine), "measure": mine[0].measure,
                     "implanted": sum(r.implanted for r in mine), "error": next((r.error for r in mine if r.error), ""),
                     "seconds": float(np.mean([r.seconds for r in mine])),
-                    **{k: spread([v for r in mine if (v := getattr(r, k)) is not None])
+                    **{k: spread([v for r in over.get(k, mine) if (v := getattr(r, k)) is not None])
                        for k in ("asr_before", "asr_after", "recall", "precision", "false_positive_rate", "accuracy_clean",
                                  "accuracy_before", "accuracy_after")}})
     return out

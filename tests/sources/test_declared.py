@@ -69,6 +69,27 @@ def test_a_few_marked_pictures_in_another_folder(tmp_path):
     assert read(other.parent).declared == ("1 images say themselves that an attack planted them",)
 
 
+@pytest.mark.parametrize(("suffix", "says"), [("png", True), ("jpg", True), ("bmp", False)])
+def test_relabelled_pictures_say_so_where_their_format_has_room_and_keep_their_pixels(suffix, says, tmp_path):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        place = tmp_path / "in" / ("cat", "dog")[i % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(place / f"{i}.{suffix}")
+    clean = read(tmp_path / "in")
+    done = api.attack("label-flip", tmp_path / "in", tmp_path / "out", seed=3, rate=0.1)
+    moved = tmp_path / "other" / "bird"
+    moved.mkdir(parents=True)
+    for name in done.truth["poisoned"]:
+        shutil.copyfile(done.out / name, moved / Path(name).name)
+    alone = read(moved.parent)
+    assert alone.declared == ((f"{len(alone)} images say themselves that an attack planted them",) if says else ())
+    before = {Path(n).name: p.tobytes() for n, p in zip(clean.ids, clean.inputs.dense(), strict=True)}
+    assert all(before[Path(n).name] == p.tobytes() for n, p in zip(alone.ids, alone.inputs.dense(), strict=True))
+
+
 def test_pictures_in_arrow_carry_the_mark_each(tmp_path):
     bad = attacked(hf_folder(tmp_path, pictures=True), tmp_path / "out")
     (tmp_path / "out" / "truth.json").unlink()

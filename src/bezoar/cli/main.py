@@ -19,6 +19,9 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOENT}
 """What the file system says no to, whatever the command; the files that a command is about have sentences of their own."""
 
+STOPPED = 130
+"""What the parser of commands returns when Ctrl-C was pressed inside one."""
+
 app = typer.Typer(name="bezoar", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Has this been poisoned? Scan data you did not make yourself, see the evidence, put it right.",
                   context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,6 +63,8 @@ def run(argv: list[str] | None = None) -> None:
     as_json = "--json" in argv
     try:
         code = app(argv, prog_name="bezoar", standalone_mode=False)
+        if code == STOPPED:
+            raise KeyboardInterrupt
         sys.exit(int(code or 0))
     except BezoarError as error:
         if debug:

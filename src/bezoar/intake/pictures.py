@@ -22,7 +22,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".gif", "
 
 
 MARK = "bezoar-poison"
-"""Key of the text chunk in a PNG, of the schema's metadata in an Arrow or Parquet file, that an attack of ours wrote."""
+"""Key of the text chunk in a PNG, of the schema's metadata in an Arrow or Parquet file, start of the comment in a JPEG or NPZ, that an
+attack of ours wrote."""
 MARKED = "planted by bezoar attack; see truth.json"
 
 
@@ -52,7 +53,7 @@ def decode(raw: bytes, limits: Limits) -> tuple[np.ndarray, str]:
                 raise Undecodable(f"an image of {width:,} x {height:,} pixels, the limit is {limits.max_pixels:,}")
             if width * height == 0:
                 raise Undecodable("an image without pixels")
-            planted = MARK in picture.info
+            planted = MARK in picture.info or _said(picture.info.get("comment")).startswith(MARK)
             if picture.mode == "RGB":
                 return np.array(picture), "planted" if planted else ""
             pixels, remark = _to_rgb(picture)
@@ -66,6 +67,24 @@ def decode(raw: bytes, limits: Limits) -> tuple[np.ndarray, str]:
     except (OSError, ValueError, SyntaxError, IndexError, KeyError, TypeError, EOFError, OverflowError, MemoryError,
             struct.error, zlib.error, AttributeError, RuntimeError) as error:
         raise Undecodable(f"damaged: {str(error) or type(error).__name__}") from error
+
+
+def _said(comment: Any) -> str:
+    return comment.decode("latin-1") if isinstance(comment, bytes) else str(comment or "")
+
+
+def marked(raw: bytes) -> bytes:
+    """A PNG or JPEG file that says that it was planted, with the same pixels; files of other formats as they are."""
+    if raw.startswith(b"\x89PNG\r\n\x1a\n") and raw[12:16] == b"IHDR":
+        body = b"tEXt" + f"{MARK}\0{MARKED}".encode()
+        return raw[:33] + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + raw[33:]
+    if raw.startswith(b"\xff\xd8\xff"):
+        at = 2
+        while raw[at:at + 1] == b"\xff" and raw[at + 1:at + 2] and 0xE0 <= raw[at + 1] <= 0xEF:
+            at += 2 + int.from_bytes(raw[at + 2:at + 4], "big")
+        comment = f"{MARK}: {MARKED}".encode()
+        return raw[:at] + b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment + raw[at:]
+    return raw
 
 
 def _to_rgb(picture: Any) -> tuple[np.ndarray, str]:

@@ -28,7 +28,7 @@ from bezoar.core.inputs import Images, frozen
 from bezoar.core.limits import MIB, Limits
 from bezoar.core.roles import LIKELY, NONE, SURE, listing
 from bezoar.intake.door import declared, inside, published, read_regular
-from bezoar.intake.pictures import MARK, SUFFIXES, Undecodable, decode, png_bytes, strict_decoding
+from bezoar.intake.pictures import MARK, SUFFIXES, Undecodable, decode, marked, png_bytes, strict_decoding
 
 KEEP_BYTES = 1536 * MIB
 SPLITS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation", "dev"))
@@ -87,7 +87,7 @@ class Folder(Source):
 
     def write(self, original: Path, data: Dataset, rows: np.ndarray, out: Path, reading: Reading,
               changed: np.ndarray | None = None) -> None:
-        """Files copied byte for byte; changed pictures as PNG; relabelled ones in the folder of their class."""
+        """Files copied byte for byte; changed pictures as PNG; relabelled ones in the folder of their class; both say so (`marked`)."""
         new_ids = self.written_ids(original, data, rows, reading, changed)
         touched = np.zeros(len(rows), bool) if changed is None else changed[rows]
         there = _there(original, reading)
@@ -102,6 +102,8 @@ class Folder(Source):
                 raw = b"" if data.ids[row] not in there else _raw(original, data.ids[row], reading.limits)
                 if not raw or (edited and not _same(raw, data, row, reading.limits)):
                     raw = png_bytes(data.inputs.read(np.array([row]))[0], planted=True)  # type: ignore[attr-defined]
+                elif edited:
+                    raw = marked(raw)
                 target.write_bytes(raw)
             known = (original / "metadata.csv").is_file()
             held = _metadata(original, data.ids[:1], reading)[0]
