@@ -83,7 +83,7 @@ def _keras(root: Any) -> None:
 def saved_model(raw: memoryview) -> None:
     """TensorFlow graphs are programs. Always raises."""
     whole = bytes(raw)
-    found = [op.decode() for op in TF_OPS if re.search(rb"[\x00-\x1f]" + op + rb"[^A-Za-z0-9]", whole)]
+    found = [op.decode() for op in TF_OPS if re.search(rb"[\x00-\x1f]" + op + rb"(?![A-Za-z0-9])", whole)]
     active = [op for op in found if op not in ("SaveV2", "MergeV2Checkpoints", "ShardedFilename")]
     if active:
         raise Hostile(f"it is a TensorFlow graph with operations that touch files or call Python: {', '.join(active)}; export it to ONNX")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bezoar.intake.models.verdicts import Hostile
+from bezoar.intake.models.verdicts import Hostile, Unknown
 
 ZIP, PICKLE, SAFETENSORS, NPY, HDF5, GGUF, ONNX, XGBOOST, LIGHTGBM, TEXT, SAVED_MODEL, PACKED, ARCHIVE, UNKNOWN = (
     "zip", "pickle", "safetensors", "npy", "hdf5", "gguf", "onnx", "xgboost", "lightgbm", "text", "saved model", "compressed", "archive",
@@ -66,7 +66,7 @@ def _texty(head: bytes) -> bool:
         if error.start < len(head) - 4:
             return False
         text = head[:error.start].decode("utf-8")
-    return all(c.isprintable() or c in "\t\r\n\ufeff" for c in text) and bool(text)
+    return all(c >= " " or c in "\t\r\n\f" for c in text) and bool(text)
 
 
 def _is_model_proto(raw: memoryview) -> bool:
@@ -91,7 +91,9 @@ def _a(kind: str) -> str:
 
 
 def check_name(suffix: str, kind: str) -> None:
-    """Raises Hostile where the name promises another format than the content is."""
+    """Raises Hostile (Unknown for a text) where the name promises another format than the content is."""
     wanted = EXPECTED.get(suffix)
+    if kind == TEXT and (suffix in TORCH or (wanted and kind not in wanted)):
+        raise Unknown(f"its name ends in {suffix}, but it is a text: perhaps an error page or a pointer to the file was saved instead")
     if (wanted and kind not in wanted and kind != UNKNOWN) or (suffix in TORCH and kind in (NPY, HDF5, ARCHIVE) and suffix != ".ckpt"):
         raise Hostile(f"its name ends in {suffix}, but its content is {_a(kind)}")

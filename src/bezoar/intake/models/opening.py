@@ -35,16 +35,17 @@ def open_weights(path: str | Path, limits: Limits | None = None) -> Weights:
     name = Path(path).name
     reason = weights.reasons[0] if weights.reasons else "it holds no arrays"
     if weights.verdict == REFUSED:
-        raise Refused(f"{name} is refused: {reason}", advice=f"do not load it elsewhere either; ask its maker to {_maker(reason)}")
+        raise Refused(f"{name} is refused: {reason}", advice="do not load it elsewhere either; ask its maker for a safetensors file")
     if weights.extra.get("limit"):
         raise LimitExceeded(f"{name} cannot be read within the limits: {reason}", advice="raise the limits if you trust it")
     if weights.verdict != SAFE or not weights.arrays:
-        raise UnreadableInput(f"{name} cannot be read: {reason}", advice="" if "convert" in reason or "export" in reason else CONVERT)
+        raise UnreadableInput(f"{name} cannot be read: {reason}", advice=_next(reason))
     return weights
 
 
-def _maker(reason: str) -> str:
-    return "save it as safetensors" if "convert" not in reason else "do so"
+def _next(reason: str) -> str:
+    told = "convert" in reason or "export" in reason
+    return "safetensors files, state dicts of torch, npz and ONNX are opened" if told else CONVERT
 
 
 def inspect(path: str | Path, limits: Limits | None = None) -> Inspection:

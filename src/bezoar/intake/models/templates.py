@@ -83,7 +83,7 @@ def _problem(node: Any) -> str:
 def templates_in(raw: bytes) -> list[str]:
     """The templates of a JSON settings file, wherever they stand, or the text itself. Raises Hostile for code that the settings ask for."""
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise Unknown("it is no text in UTF-8") from None
     if text.lstrip()[:1] not in ("{", "["):
