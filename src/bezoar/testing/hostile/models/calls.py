@@ -26,6 +26,8 @@ from bezoar.testing.hostile.models.kit import (
     model_case,
     named,
     number,
+    of_bytes,
+    of_file,
     register,
     short,
     state,
@@ -105,18 +107,22 @@ class _Makes:
         return os.mkdir, (self.path,)
 
 
-def _in_zip(build: Callable[[Path], bytes], verdict: str = REFUSED) -> Callable[[Path], ModelCase]:
-    return lambda folder: written(folder, torch_zip(build(folder)), verdict=verdict)
+def _in_zip(build: Callable[[Path], bytes]) -> Callable[[Path], bytes]:
+    return lambda folder: torch_zip(build(folder))
+
+
+def _in_legacy(build: Callable[[Path], bytes]) -> Callable[[Path], bytes]:
+    return lambda folder: torch_legacy(build(folder))
 
 
 for _name, _build in LIVE.items():
     ACTIVE[_name] = _build
-    register(f"call-{_name}", _in_zip(_build, EITHER if _name.startswith("protocol") else REFUSED))
+    register(f"call-{_name}", of_file(_in_zip(_build), verdict=EITHER if _name.startswith("protocol") else REFUSED))
 for _name in ("os-mkdir", "stack-global", "inst", "call-dropped-by-pop", "frame-of-protocol-4", "protocol-0", "protocol-0-inst",
               "protocol-0-mark-first", "protocol-1"):
-    register(f"bare-{_name}", lambda folder, b=LIVE[_name]: written(folder, b(folder), "model.pkl"))
+    register(f"bare-{_name}", of_file(LIVE[_name], "model.pkl"))
     if not _name.startswith("protocol"):
-        register(f"legacy-{_name}", lambda folder, b=LIVE[_name]: written(folder, torch_legacy(b(folder))))
+        register(f"legacy-{_name}", of_file(_in_legacy(LIVE[_name])))
 
 NAMES = ("subprocess.Popen", "os.system", "nt.system", "socket.create_connection", "ctypes.CDLL", "shutil.rmtree", "webbrowser.open",
          "logging.config.listen", "code.InteractiveInterpreter", "bdb.Bdb", "asyncio.run", "ssl.get_server_certificate", "sys.exit",
@@ -131,8 +137,8 @@ NAMES = ("subprocess.Popen", "os.system", "nt.system", "socket.create_connection
 """Names by which files have reached code, each called with one text."""
 for _full in NAMES:
     _module, _, _attribute = _full.rpartition(".")
-    register(f"names-{_full.replace('.', '-').lower()}", lambda folder, m=_module, a=_attribute: written(
-        folder, torch_zip(stream(state(text("w"), tensor(), text("x"), call(m, a, text("x"))))), says="would run code"))
+    register(f"names-{_full.replace('.', '-').lower()}", of_bytes(
+        torch_zip(stream(state(text("w"), tensor(), text("x"), call(_module, _attribute, text("x"))))), says="would run code"))
 
 
 @model_case

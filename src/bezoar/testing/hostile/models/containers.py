@@ -22,6 +22,8 @@ from bezoar.testing.hostile.models.kit import (
     ModelCase,
     makes,
     model_case,
+    of_bytes,
+    of_file,
     register,
     stream,
     torch_zip,
@@ -151,7 +153,7 @@ def _wide_end(raw: bytes) -> bytes:
 
 
 for _name, (_build, _verdict) in ZIPS.items():
-    register(f"zip-{_name}", lambda folder, b=_build, v=_verdict: written(folder, b(folder), verdict=v))
+    register(f"zip-{_name}", of_file(_build, verdict=_verdict))
 
 
 def _safe(header: Any, data: bytes = FOUR, raw: bytes | None = None, length: int | None = None) -> bytes:
@@ -206,7 +208,7 @@ SAFETENSORS: dict[str, tuple[bytes, str]] = {
     "a-name-with-escapes": (_safe({"w\x1b[2J\n": _one()["w"]}), REFUSED),
 }
 for _name, (_raw, _verdict) in SAFETENSORS.items():
-    register(f"safetensors-{_name}", lambda folder, b=_raw, v=_verdict: written(folder, b, "model.safetensors", v))
+    register(f"safetensors-{_name}", of_bytes(_raw, "model.safetensors", _verdict))
 
 
 def _npy(head: str, data: bytes = FOUR, version: bytes = b"\x01\x00", length: int | None = None) -> bytes:
@@ -216,6 +218,10 @@ def _npy(head: str, data: bytes = FOUR, version: bytes = b"\x01\x00", length: in
 
 def _plain(descr: str = "'<f4'", shape: str = "(4,)", order: str = "False") -> str:
     return f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}"
+
+
+def _in_npz(build: Callable[[Path], bytes]) -> Callable[[Path], bytes]:
+    return lambda folder: zipped({"w.npy": build(folder)})
 
 
 NPY: dict[str, tuple[Callable[[Path], bytes], str]] = {
@@ -236,9 +242,9 @@ NPY: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "archive-behind": (lambda f: _npy(_plain(), FOUR + zipped({"m/data.pkl": stream(makes(f))})), REFUSED),
 }
 for _name, (_make, _verdict) in NPY.items():
-    register(f"npy-{_name}", lambda folder, b=_make, v=_verdict: written(folder, b(folder), "model.npy", v))
+    register(f"npy-{_name}", of_file(_make, "model.npy", _verdict))
     if _name in ("objects", "a-field-of-objects", "code-in-the-header", "shape-huge", "bytes-behind"):
-        register(f"npz-{_name}", lambda folder, b=_make, v=_verdict: written(folder, zipped({"w.npy": b(folder)}), "model.npz", v))
+        register(f"npz-{_name}", of_file(_in_npz(_make), "model.npz", _verdict))
 
 
 @model_case

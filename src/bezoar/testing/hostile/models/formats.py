@@ -23,6 +23,8 @@ from bezoar.testing.hostile.models.kit import (
     makes,
     model_case,
     number,
+    of_bytes,
+    of_file,
     register,
     stream,
     text,
@@ -169,12 +171,13 @@ FILES: dict[str, tuple[str, Callable[[Path], bytes], str]] = {
     "settings-that-trust": ("config.json", lambda f: b'{"trust_remote_code": true}', REFUSED),
 }
 for _name, (_file, _make, _verdict) in FILES.items():
-    register(f"format-{_name}", lambda folder, n=_file, b=_make, v=_verdict: written(folder, b(folder), n, v))
+    register(f"format-{_name}", of_file(_make, _file, _verdict))
 for _name, _source in TEMPLATES.items():
-    register(f"template-{_name}", lambda folder, s=_source: written(folder, s.encode(), "chat_template.jinja", says="template"))
+    register(f"template-{_name}", of_bytes(_source.encode(), "chat_template.jinja", says="template"))
 for _name in ("class", "attr-filter", "import"):
-    register(f"template-in-settings-{_name}", lambda folder, s=TEMPLATES[_name]: written(
-        folder, json.dumps({"chat_template": [{"name": "tool_use", "template": s}]}).encode(), "tokenizer_config.json", says="template"))
+    register(f"template-in-settings-{_name}", of_bytes(
+        json.dumps({"chat_template": [{"name": "tool_use", "template": TEMPLATES[_name]}]}).encode(), "tokenizer_config.json",
+        says="template"))
 
 
 @model_case

@@ -135,3 +135,13 @@ def torch_legacy(pickle: bytes = GOOD, keys: bytes | None = None, behind: bytes 
 def written(folder: Path, data: bytes, name: str = "model.pt", verdict: str = REFUSED, says: str = "") -> ModelCase:
     """The case of one file."""
     return ModelCase(put(folder, name, data), verdict, says)
+
+
+def of_file(build: Callable[[Path], bytes], name: str = "model.pt", verdict: str = REFUSED, says: str = "") -> Builder:
+    """A case of one file that `build` makes."""
+    return lambda folder: written(folder, build(folder), name, verdict, says)
+
+
+def of_bytes(data: bytes, name: str = "model.pt", verdict: str = REFUSED, says: str = "") -> Builder:
+    """A case of one file."""
+    return lambda folder: written(folder, data, name, verdict, says)

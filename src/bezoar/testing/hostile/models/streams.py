@@ -18,6 +18,7 @@ from bezoar.testing.hostile.models.kit import (
     makes,
     named,
     number,
+    of_file,
     register,
     state,
     storage,
@@ -27,7 +28,6 @@ from bezoar.testing.hostile.models.kit import (
     torch_legacy,
     torch_zip,
     tuple_of,
-    written,
 )
 
 
@@ -148,7 +148,7 @@ CASES: dict[str, tuple[Callable[[Path], bytes], str]] = {
         lambda f: _weight(tensor(tuple_of(text("storage"), text("FloatStorage"), text("0"), text("cpu"), number(4)) + b"Q")),
         REFUSED),
     "numpy-number-of-an-object": (
-        lambda f: _with(call("numpy._core.multiarray", "scalar", call("numpy", "dtype", text("O8"), b"\x89", b"\x88"), b"C\x08" + b"A" * 8)),
+        lambda f: _with(call("numpy._core.multiarray", "scalar", call("numpy", "dtype", text("O8"), b"\x89", b"\x88"), b"C\x01A")),
                                   REFUSED),
     "numpy-array-of-another-class": (
         lambda f: _with(call("numpy._core.multiarray", "_reconstruct", named("os", "system"), tuple_of(number(0)), b"C\x01b")),
@@ -167,4 +167,4 @@ CASES: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "legacy-of-another-protocol": (lambda f: torch_legacy().replace(stream(number(1001)), stream(number(1002)), 1), REFUSED),
 }
 for _name, (_build, _verdict) in CASES.items():
-    register(f"stream-{_name}", lambda folder, b=_build, v=_verdict: written(folder, b(folder), verdict=v))
+    register(f"stream-{_name}", of_file(_build, verdict=_verdict))
