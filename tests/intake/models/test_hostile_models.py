@@ -4,14 +4,13 @@ import contextlib
 import os
 import pickle
 import random
-import re
 import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from traced import judged, trace
 
 from bezoar.core.errors import BezoarError, Refused
 from bezoar.core.limits import Limits
@@ -158,30 +157,13 @@ def test_side_effects_under_strace(tmp_path):
     paths = [str(MODEL_CASES[n](tmp_path / "in" / n).path) for n in names]
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    log = tmp_path / "log"
-    code = "import sys; from bezoar.intake.models import read_weights; assert all(read_weights(p).verdict != 'safe' for p in sys.argv[1:])"
-    calls = "execve,connect,socket,bind,open,openat,openat2,creat,mkdir,mkdirat,unlink,unlinkat,rename,renameat,link,symlink,prctl,fork,vfork"
-    done = subprocess.run(["strace", "-f", "-qq", "-s", "300", "-e", f"trace={calls}", "-o", str(log), sys.executable, "-c", code, *paths],
-                          env={**os.environ, "TMPDIR": str(scratch), "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, text=True, check=False)
-    if "ptrace" in done.stderr.lower():
+    done = trace(paths, tmp_path / "log", scratch)
+    if done is None:
         pytest.skip("strace may not trace here")
     assert done.returncode == 0, done.stderr
-    locked, seen = set(), 0
-    for line in log.read_text(errors="replace").splitlines():
-        process, _, rest = line.partition(" ")
-        rest = rest.strip()
-        if process in locked:
-            assert re.match(r"\+\+\+|---", rest), f"after the lock: {line}"
-        if rest.startswith("prctl(PR_SET_SECCOMP") and rest.endswith("= 0"):
-            locked.add(process)
-            seen += 1
-        if rest.startswith("execve(") and "ENOENT" not in rest:
-            assert Path(re.match(r'execve\("([^"]+)"', rest)[1]).name.startswith("python"), line
-        assert not rest.startswith(("connect(", "bind(", "socket(", "mkdir", "rename", "link(", "symlink")), line
-        if re.match(r"(open|openat|openat2|creat)\(", rest) and re.search(r"O_WRONLY|O_RDWR|O_CREAT", rest) and " = -1 " not in rest:
-            opened = re.search(r'"([^"]*)"', rest)[1]
-            assert opened.startswith((str(scratch), "/dev/null")), line
-    assert seen == len(names) or sys.platform != "linux"
+    wrong, locked = judged(tmp_path / "log", scratch)
+    assert not wrong
+    assert locked == len(names) or sys.platform != "linux"
     assert not any(marker(tmp_path / "in" / n).exists() for n in names)
     assert not list(scratch.iterdir())
 

@@ -131,8 +131,8 @@ def built(target: Any, state: Any, found: list[Named]) -> Any:
     if isinstance(target, Opaque) or isinstance(state, Opaque):
         return target
     if isinstance(target, NumpyType):
-        _need(type(state) is tuple and len(state) in (8, 9) and state[1] in ("<", "|", "=") and state[2] is None and state[3] is None
-              and state[4] is None)
+        _need(type(state) is tuple and len(state) == 8 and type(state[0]) is int and state[1] in ("<", "|", "=")
+              and state[2:] == (None, None, None, -1, -1, 0))
         return target
     if isinstance(target, NumpyArray):
         _need(type(state) is tuple and len(state) == 5 and state[0] == 1 and _counts(state[1]) and isinstance(state[2], NumpyType)

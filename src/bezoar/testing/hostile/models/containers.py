@@ -92,6 +92,18 @@ def _link() -> bytes:
     return out.getvalue()
 
 
+def _renamed() -> bytes:
+    """The Unicode Path field, which some readers take for the name."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("m/data.pkl"), GOOD)
+        info = zipfile.ZipInfo("m/data/0")
+        new = b"\x01" + struct.pack("<I", zlib.crc32(b"m/data/0")) + b"m/data.pkl"
+        info.extra = struct.pack("<HH", 0x7075, len(new)) + new
+        archive.writestr(info, FOUR)
+    return out.getvalue()
+
+
 _M = torch_zip()
 ZIPS: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "other-name-inside": (lambda f: _patched(_M, b"PK\x03\x04", 30, b"m/dato.pkl"), REFUSED),
@@ -141,6 +153,7 @@ ZIPS: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "a-torchscript-program": (lambda f: torch_zip(more={"m/code/__torch__.py": b"def forward(self): pass", "m/constants.pkl": GOOD}),
                               INCONCLUSIVE),
     "an-archive-in-an-archive": (lambda f: zipped({"model.pt": torch_zip(stream(makes(f)))}), INCONCLUSIVE),
+    "another-name-in-an-extra-field": (lambda f: _renamed(), REFUSED),
     "wide-end-that-differs": (lambda f: _wide_end(_M), REFUSED),
 }
 

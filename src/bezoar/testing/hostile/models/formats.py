@@ -152,6 +152,13 @@ FILES: dict[str, tuple[str, Callable[[Path], bytes], str]] = {
     "pickle-named-npy": ("model.npy", lambda f: stream(makes(f)), REFUSED),
     "pickle-named-onnx": ("model.onnx", lambda f: stream(makes(f)), REFUSED),
     "pickle-named-json": ("model.json", lambda f: b"cos\nmkdir\n(V" + str(f / "pickle-was-run").encode() + b"\ntR.", REFUSED),
+    "pickle-before-a-text": ("vocab.txt", lambda f: b"cos\nmkdir\n(V" + str(f / "pickle-was-run").encode() + b"\ntR.\n[PAD]\n", REFUSED),
+    "pickle-before-a-template": (
+        "chat_template.jinja",
+        lambda f: b"(V" + str(f / "pickle-was-run").encode() + b"\nios\nmkdir\n.{{ messages }}",
+        REFUSED),
+    "json-that-is-none": ("config.json", lambda f: b'{"a": 1,}', INCONCLUSIVE),
+    "safetensors-named-pt": ("model.pt", lambda f: _safe(_one()), INCONCLUSIVE),
     "pickle-named-gguf": ("model.gguf", lambda f: stream(makes(f)), REFUSED),
     "onnx-with-outside-data": (
         "model.onnx", lambda f: _onnx(_field(5, _field(13, _field(1, b"location") + _field(2, b"../../etc/passwd")))),

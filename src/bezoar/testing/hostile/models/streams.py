@@ -51,6 +51,12 @@ def _weight(value: bytes) -> bytes:
     return torch_zip(stream(state(text("weight"), value)))
 
 
+def _dtype(flags: int, size: int = -1) -> bytes:
+    """A number type whose state says that its bytes are pointers."""
+    return (call("numpy", "dtype", text("f8"), b"\x89", b"\x88")
+            + tuple_of(number(3), text("<"), b"N", b"N", b"N", number(size), number(-1), number(flags)) + b"b")
+
+
 CASES: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "frame-across-an-opcode": (lambda f: torch_zip(PROTO4 + _frame(text("abcdef") + b".", 5)), REFUSED),
     "frame-longer-than-the-stream": (lambda f: torch_zip(PROTO4 + _frame(b"N.", 500)), REFUSED),
@@ -153,6 +159,8 @@ CASES: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "numpy-array-of-another-class": (
         lambda f: _with(call("numpy._core.multiarray", "_reconstruct", named("os", "system"), tuple_of(number(0)), b"C\x01b")),
         REFUSED),
+    "numpy-type-with-flags-of-objects": (lambda f: _with(_dtype(0x3F)), REFUSED),
+    "numpy-type-with-a-size-of-its-own": (lambda f: _with(_dtype(0, 1 << 20)), REFUSED),
     "codec-of-another-name": (lambda f: _with(call("_codecs", "encode", text("x"), text("zlib_codec"))), REFUSED),
     "only-numbers": (lambda f: torch_zip(stream(state(text("epoch"), number(3)))), INCONCLUSIVE),
     "two-state-dicts": (
