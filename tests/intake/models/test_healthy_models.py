@@ -125,3 +125,15 @@ def _relocated(raw):
     name = next(n for n in parts if n.endswith("data.pkl"))
     assert b"X\x03\x00\x00\x00cpu" in parts[name]
     return zipped({**parts, name: parts[name].replace(b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0")})
+
+
+def test_the_shards_of_a_folder_are_one_model(tmp_path):
+    from safetensors.numpy import save_file
+
+    for i, names in enumerate((("a", "b"), ("c",))):
+        save_file({n: np.full(3, i, np.float32) for n in names}, tmp_path / f"model-0000{i + 1}-of-00002.safetensors")
+    assert {n: a.tolist() for n, a in open_weights(tmp_path).arrays.items()} == {"a": [0.0] * 3, "b": [0.0] * 3, "c": [1.0] * 3}
+    save_file({"c": np.zeros(3, np.float32)}, tmp_path / "extra.safetensors")
+    assert read_weights(tmp_path).verdict == "refused"
+    (tmp_path / "extra.safetensors").write_bytes(b"no model at all")
+    assert read_weights(tmp_path).verdict == "inconclusive" and not read_weights(tmp_path).arrays

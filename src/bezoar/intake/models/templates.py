@@ -14,16 +14,16 @@ from typing import Any
 
 from bezoar.intake.models.verdicts import Hostile, Unknown
 
-DOORS = frozenset({"cycler", "joiner", "lipsum", "self", "config", "request", "url_for", "get_flashed_messages", "session", "caller",
-                   "varargs", "kwargs", "context", "environment", "os", "sys", "open", "eval", "exec", "getattr", "setattr", "globals",
-                   "locals", "vars", "builtins", "import", "compile", "breakpoint"})
-ATTRIBUTES = frozenset({"mro", "subclasses", "popen", "system", "globals", "builtins", "func_globals", "gi_frame", "gi_code", "f_globals",
-                        "f_locals", "f_back", "tb_frame", "cr_frame", "ag_frame", "environment", "eval_ctx", "format_map"})
+DOORS = frozenset({"cycler", "joiner", "lipsum", "self", "url_for", "get_flashed_messages", "os", "sys", "eval", "exec", "getattr",
+                   "setattr", "globals", "locals", "builtins", "compile", "breakpoint"})
+"""Names that reach Python in the sandboxes that templates are rendered in; names of plain variables ("config", "context") are not here."""
+ATTRIBUTES = frozenset({"mro", "subclasses", "popen", "func_globals", "gi_frame", "gi_code", "f_globals", "f_locals", "f_back",
+                        "f_builtins", "tb_frame", "cr_frame", "ag_frame", "format_map"})
 FILTERS = frozenset({"attr", "pprint", "urlize", "xmlattr"})
 LONGEST = 1 << 20
 REACHING = re.compile(r"\{[^}.\[]{0,200}[.\[]")
 """A replacement field that reads an attribute or an item."""
-HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f]")
+HIDDEN = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f]")
 
 
 def problems(source: str) -> list[str]:
