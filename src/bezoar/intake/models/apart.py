@@ -6,6 +6,7 @@ numbers, and the parent checks both again: a child that was taken over can say w
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import mmap
@@ -117,21 +118,30 @@ def _array(row: Any, whole: np.ndarray) -> np.ndarray | None:
     if any(type(v) is not int or v < 0 for v in (*shape, place)) or len(shape) > 32:
         return None
     size = math.prod(shape) * np.dtype(code).itemsize
-    if place + size > len(whole):
-        return None
-    return np.asarray(whole[place:place + size]).view(code).reshape(shape) if size else np.zeros(shape, code)
+    if not size:
+        return np.zeros(shape, code)
+    return np.asarray(whole[place:place + size]).view(code).reshape(shape) if place + size <= len(whole) else None
+
+
+def warm(view: memoryview) -> None:
+    """Import all that reading this file may need: behind the lock nothing can be opened any more."""
+    for name in ("utf-8", "ascii", "latin-1", "raw_unicode_escape", "unicode_escape"):
+        codecs.lookup(name)
+    if may_hold_templates(view):
+        from bezoar.intake.models import templates
+
+        templates.problems(WARM)
 
 
 def child(model: str, data: str, answer: str, size: str, suffix: str, limits: str, arrays: str, seconds: str) -> None:
     """What runs apart. Everything that it may need is imported before it is locked in."""
-    from bezoar.intake.models import cage, templates
+    from bezoar.intake.models import cage
 
     bounds, length = Limits(**json.loads(limits)), int(size)
     most = most_bytes(length, bounds)
     sink = _File(int(data), most) if arrays == "1" else Nowhere(most)
     view = memoryview(mmap.mmap(int(model), length, access=mmap.ACCESS_READ))
-    if may_hold_templates(view):
-        templates.problems(WARM)
+    warm(view)
     base = cage.address_space() or (1 << 30)
     cage.limit(base + HEADROOM + 2 * most + length // 8, int(seconds), 2 * most + MOST_ANSWER)
     caged = cage.lock()

@@ -48,7 +48,7 @@ def parse(raw: memoryview, suffix: str, limits: Limits, sink: Sink) -> dict[str,
         answer.update(verdict=stopped.verdict, reasons=[str(stopped)[:600]], limit=isinstance(stopped, TooMuch))
     except MemoryError:
         answer.update(verdict=INCONCLUSIVE, reasons=["it needs more memory than the limits allow"], limit=True)
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError, OSError, ArithmeticError) as error:
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError, OSError, ArithmeticError) as error:
         answer.update(verdict=INCONCLUSIVE, reasons=[f"it is damaged ({type(error).__name__})"])
     return answer
 
