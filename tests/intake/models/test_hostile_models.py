@@ -210,7 +210,8 @@ def test_a_child_that_dies_is_said(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("answer", ["{}", "[" * 100_000, '{"verdict": "safe", "kind": "torch", "reasons": [], "extra": {}, "arrays": [["w", "|O", [1], 0]]}',
                                     '{"verdict": "safe", "kind": "torch", "reasons": [], "extra": {}, "arrays": [["w", "<f8", [9999999], 0]]}',
-                                    '{"verdict": "safe", "kind": "torch", "reasons": [], "extra": {}, "arrays": [["w", "<f8", [-1], 0]]}'])
+                                    '{"verdict": "safe", "kind": "torch", "reasons": [], "extra": {}, "arrays": [["w", "<f8", [-1], 0]]}',
+                                    '{"verdict": "safe", "kind": "torch", "reasons": [], "extra": {}, "arrays": [["w", "<f8", [0, 4611686018427387904], 0]]}'])
 def test_a_child_that_was_taken_over_cannot_name_objects(answer, tmp_path, monkeypatch):
     path = tmp_path / "m.pt"
     path.write_bytes(torch_zip())

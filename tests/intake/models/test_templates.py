@@ -47,6 +47,7 @@ def test_settings_are_searched_wherever_templates_stand():
     raw = json.dumps({"a": [{"chat_template": [{"name": "x", "template": TALK["chatml"]}]}], "b": "no template"}).encode()
     assert templates_in(raw, ".json") == [TALK["chatml"]]
     assert templates_in("\ufeff{{ x }}".encode()) == ["{{ x }}"]
+    assert templates_in(json.dumps({"vocab": [["{{", -1.0], ["{%", -2.0], ["}}", -3.0]]}).encode(), ".json") == [], "tokens are no templates"
     for settings in ({"auto_map": {"AutoModel": "x.Y"}}, {"deep": [{"trust_remote_code": True}]}):
         with pytest.raises(Hostile):
             templates_in(json.dumps(settings).encode(), ".json")

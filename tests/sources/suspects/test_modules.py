@@ -1,5 +1,6 @@
 """Model files become suspects that answer as the module did; wrong shapes, names and numbers are said in one sentence."""
 
+import copy
 import os
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from bezoar.core.errors import AbilityFailed, BezoarError, Refused, UnreadableInput, UsageError
 from bezoar.core.inputs import Column, Images, Table, Texts
 from bezoar.core.table_code import TableCode
-from bezoar.sources.suspects import open_suspect, save_safetensors, suspect_from
+from bezoar.sources.suspects import open_suspect, save_safetensors, suspect_from, suspect_from_callable, with_module
 
 torch = pytest.importorskip("torch")
 
@@ -107,3 +108,19 @@ def test_no_thread_count_or_seed_is_left_behind(tmp_path):
     open_suspect(save_safetensors(made(builds.vgg, 3), tmp_path / "m.safetensors")).predict(PICTURES)
     assert torch.get_num_threads() == before[0] and bool((torch.random.get_rng_state() == before[1]).all())
     assert sorted(os.listdir(tmp_path)) == ["m.safetensors"]
+
+
+def test_a_repaired_module_takes_the_place_of_the_old_one(tmp_path):
+    suspect = open_suspect(save_safetensors(made(builds.vgg, 3), tmp_path / "m.safetensors", pixels="-1..1"), classes=("a", "b", "c"), shape=(16, 16, 3))
+    module = copy.deepcopy(suspect.module)
+    with torch.no_grad():
+        module.head.bias.add_(torch.tensor([5.0, 0.0, 0.0], device=module.head.bias.device))
+    repaired = with_module(suspect, module, notes=("repaired",))
+    assert repaired.classes == suspect.classes and repaired.fingerprint != suspect.fingerprint and repaired.notes[-1] == "repaired"
+    assert (repaired.predict(PICTURES)[:, 0] > suspect.predict(PICTURES)[:, 0]).all()
+    again = open_suspect(save_safetensors(repaired, tmp_path / "r.safetensors"))
+    assert (again.predict(PICTURES) == repaired.predict(PICTURES)).all() and again.classes == ("a", "b", "c")
+    with pytest.raises(UsageError, match="classes"):
+        with_module(suspect, made(builds.vgg, 4))
+    with pytest.raises(UsageError, match="black box"):
+        with_module(suspect_from_callable(lambda rows: [[0.5, 0.5]] * len(rows), ("a", "b")), module)

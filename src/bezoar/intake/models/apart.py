@@ -115,7 +115,7 @@ def _array(row: Any, whole: np.ndarray) -> np.ndarray | None:
     if type(row) is not list or len(row) != 4 or type(row[0]) is not str or row[1] not in RESULTS or type(row[2]) is not list:
         return None
     _, code, shape, place = row
-    if any(type(v) is not int or v < 0 for v in (*shape, place)) or len(shape) > 32:
+    if any(type(v) is not int or not 0 <= v < 1 << 48 for v in (*shape, place)) or len(shape) > 32:
         return None
     size = math.prod(shape) * np.dtype(code).itemsize
     if not size:

@@ -63,7 +63,7 @@ def _calls(raw: memoryview) -> bool:
         for opcode, _, _ in pickletools.genops(bytes(raw[:1 << 20])):
             if opcode.name in CALLING:
                 return True
-    except (ValueError, IndexError, KeyError, OverflowError, struct.error):
+    except (ValueError, LookupError, OverflowError, TypeError, AttributeError, struct.error):
         return False
     return False
 

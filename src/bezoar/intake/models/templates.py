@@ -111,6 +111,11 @@ def templates_in(raw: bytes, suffix: str = "") -> list[str]:
             todo.extend(value.values())
         elif isinstance(value, list):
             todo.extend(value)
-        elif isinstance(value, str) and ("{{" in value or "{%" in value):
+        elif isinstance(value, str) and _is_template(value):
             out.append(value)
     return out
+
+
+def _is_template(value: str) -> bool:
+    """Whether something opens and closes in it; "{{" alone may be a token."""
+    return any(value.find(end, start + 2) >= 0 for begin, end in (("{{", "}}"), ("{%", "%}")) if (start := value.find(begin)) >= 0)

@@ -3,6 +3,7 @@
     open_suspect(path)             a weights file, an ONNX file, or an address
     suspect_from(module)           a torch module in memory
     suspect_from_callable(fn)      any function from inputs to probabilities
+    with_module(suspect, module)   the same suspect with another module: what a repair leaves
     save_safetensors(model, path)  back to a file that opens again
 """
 
@@ -15,10 +16,10 @@ from bezoar.core.limits import Limits
 from bezoar.core.suspect import Suspect
 from bezoar.sources.suspects.black_boxes import open_onnx, suspect_from_callable
 from bezoar.sources.suspects.endpoint import open_endpoint
-from bezoar.sources.suspects.modules import arrays_of, open_weights_file, save_safetensors, suspect_from
+from bezoar.sources.suspects.modules import arrays_of, open_weights_file, save_safetensors, suspect_from, with_module
 
 __all__ = ["arrays_of", "open_endpoint", "open_onnx", "open_suspect", "open_weights_file", "save_safetensors", "suspect_from",
-           "suspect_from_callable"]
+           "suspect_from_callable", "with_module"]
 
 
 def open_suspect(path: str | Path, *, factory: str = "", classes: Sequence[str] = (), shape: tuple[int, ...] | None = None,

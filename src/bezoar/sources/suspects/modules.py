@@ -79,6 +79,18 @@ def suspect_from(module: Any, classes: Sequence[str] = (), shape: Sequence[int] 
                    fingerprint or weights_digest(arrays_of(module)), answer, module, make, shape, notes)
 
 
+def with_module(suspect: Suspect, module: Any, *, name: str = "", notes: tuple[str, ...] = ()) -> Suspect:
+    """The same suspect with another module of the same inputs and classes: what a repair leaves.
+
+    Raises UsageError for a black box, AbilityFailed where the module answers for another number of classes.
+    """
+    if suspect.module is None or suspect.tensor is None:
+        raise UsageError("a black box has no module to put another one in the place of", advice="open the model itself")
+    code = suspect.answer.code if isinstance(suspect.answer, _Answer) else None
+    return suspect_from(module, suspect.classes, suspect.shape, tensor=suspect.tensor, modality=suspect.modality, name=name or suspect.name,
+                        code=code, notes=(*suspect.notes, *notes))
+
+
 def arrays_of(module: Any) -> dict[str, np.ndarray]:
     """The weights of a module by name, bfloat16 as float32."""
     import torch
