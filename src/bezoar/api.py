@@ -128,6 +128,7 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     resume = store.Resume(None if out is None else Path(out) / ".resume", dataset.fingerprint, chosen, seed,
                           repr((group, encoder, None if trusted is None else trusted.dataset.fingerprint)))
     options = engine.Options(alpha=alpha, fdr=fdr, seed=seed, workers=workers, controls=EFFORTS[effort], accepted=accepted,
+                             network=_learns(chosen, dataset), retrain=list(EFFORTS).index(effort) if _learns(chosen, dataset) else 0,
                              recall=resume.recall, keep=resume.keep)
     report = engine.scan(view, chosen, options, listener, left_out)
     report = replace(report, environment=environment(chosen), notes=(*report.notes, *expired), 
@@ -182,7 +183,7 @@ def plan(dataset: Dataset, detectors: Sequence[str] | None = None, without: Sequ
     modality = modality_of(dataset)
     thousands = len(dataset) / 1000
     (s0, s1), (m0, m1) = modality.cost_seconds, modality.cost_megabytes
-    if dataset.labels is not None and any("learned" in d.info.needs and d.supports(dataset.modality) for d in chosen):
+    if _learns(chosen, dataset):
         s1 += modality.learned_seconds * epochs_for(len(dataset))
     return {"name": dataset.name, "modality": dataset.modality, "samples": len(dataset),
             "classes": 0 if dataset.labels is None else len(dataset.labels.classes), "notes": list(dataset.notes),
@@ -197,6 +198,11 @@ def plan_text(plan: dict[str, Any]) -> str:
     notes = "".join(f"\n  {line(n)}" for n in plan["notes"])
     return (f"{line(plan['name'])}: {plan['samples']:,} {plan['modality']} samples in {plan['classes']:,} classes{notes}\n"
             f"would run: {', '.join(plan['detectors'])}\nabout {plan['seconds']:.0f} s and {plan['megabytes']:,} MB on 2 cores")
+
+
+def _learns(chosen: Sequence[Detector], dataset: Dataset) -> bool:
+    """Whether a check among the chosen reads a network."""
+    return dataset.labels is not None and any("learned" in d.info.needs and d.supports(dataset.modality) for d in chosen)
 
 
 def _same_classes(clean: Dataset, dataset: Dataset) -> Dataset:

@@ -13,7 +13,7 @@ from bezoar.core.dataset import Dataset
 from bezoar.core.errors import Unavailable
 from bezoar.core.evidence import Evidence
 from bezoar.core.inputs import frozen
-from bezoar.core.learned import Learned
+from bezoar.core.learned import Learned, Taught
 from bezoar.core.trigger import Trigger
 
 if TYPE_CHECKING:
@@ -107,8 +107,13 @@ class View:
         return self._once("features", lambda: self.modality.features(self.dataset.inputs))
 
     def learned(self) -> Learned:
-        """What a small network trained on these very samples shows of each; the costliest view."""
-        return self._once("learned", lambda: self.modality.probe(self.dataset.inputs, self.labels, len(self.classes), self.seed))
+        """What a network shows of each sample: the user's own where one was given, else a small one trained on these very
+        samples; the costliest view."""
+        return self._once("learned", lambda: self.taught().learned)
+
+    def taught(self) -> Taught:
+        """The network of `learned`, to ask it about other inputs."""
+        return self._once("taught", lambda: self.modality.probe(self.dataset.inputs, self.labels, len(self.classes), self.seed))
 
     def lift(self, members: np.ndarray, background: np.ndarray, place: dict[str, Any]) -> Trigger:
         return self.modality.lift(self.dataset.inputs, members, background, place)

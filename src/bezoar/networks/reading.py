@@ -123,6 +123,17 @@ def shown(module: Any, x: Any, place: Place, *, tensor: Callable[[Any], Any], ba
     return np.concatenate([p for p, _ in parts]), np.concatenate([q for _, q in parts])
 
 
+def answered(module: Any, x: Any, *, tensor: Callable[[Any], Any], batch: int = 512) -> np.ndarray:
+    """(n, K) float32 logits of the rows `x`, in evaluation mode."""
+    import torch
+
+    parts = []
+    with _quiet(module), torch.no_grad():
+        for start in range(0, x.shape[0], batch):
+            parts.append(logits_of(module(tensor(x[start:start + batch]))).float().numpy())
+    return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
+
+
 def logits_of(out: Any) -> Any:
     """The logits among what a network returned: the tensor itself, its `.logits`, or the first of several."""
     out = getattr(out, "logits", out)
