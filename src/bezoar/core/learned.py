@@ -74,6 +74,19 @@ class Taught:
     name: str = "a network trained on the data"
 
 
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """A training watched at C checkpoints: what the last layer read, (n, d), and said, (n, K) logits, of the samples, and of m other
+    inputs, with the learning rate of each; `name` says in words what was watched."""
+
+    features: tuple[np.ndarray, ...]
+    logits: tuple[np.ndarray, ...]
+    asked: tuple[np.ndarray, ...]
+    answers: tuple[np.ndarray, ...]
+    rates: tuple[float, ...]
+    name: str = "a network trained on the data"
+
+
 def _plain(a: np.ndarray) -> np.ndarray:
     a = np.ascontiguousarray(a, np.float32)
     if a.ndim != 2:

@@ -21,7 +21,7 @@ from bezoar.core.atoms import Atoms
 from bezoar.core.errors import Unavailable
 from bezoar.core.evidence import Evidence, Excerpt
 from bezoar.core.inputs import Inputs, Texts
-from bezoar.core.learned import Ask, Taught
+from bezoar.core.learned import Ask, Followed, Taught
 from bezoar.core.text_triggers import Phrases
 from bezoar.core.trigger import Trigger
 from bezoar.maths import ngrams, skeleton
@@ -202,6 +202,11 @@ class Text(Modality):
         from bezoar.networks.probe import again_rows
 
         return again_rows(inputs, self.features, codes, classes, seed)
+
+    def follow(self, inputs: Inputs, codes: np.ndarray, classes: int, others: Inputs, seed: int) -> Followed:
+        from bezoar.networks.following import follow_rows
+
+        return follow_rows(inputs, self.features, codes, classes, others, seed)
 
     def lift(self, inputs: Inputs, members: np.ndarray, background: np.ndarray, place: dict[str, Any]) -> Trigger:
         """The longest runs of words that most members hold and few others do, as they are written there."""

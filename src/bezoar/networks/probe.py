@@ -40,9 +40,9 @@ def learn(build: Callable[[], Any], x: Any, codes: np.ndarray, keys: np.ndarray,
     tensor  some rows of `x` -> an input of the network
     Raises Unavailable where fewer than two rows have a label.
     """
-    rows = _ordered(keys, codes)
+    rows = ordered(keys, codes)
     x, own = x[rows], codes[rows]
-    _enough(own)
+    enough(own)
     epochs = epochs_for(len(own))
     early: list[np.ndarray] = []
     losses: list[np.ndarray] = []
@@ -67,21 +67,21 @@ def learn(build: Callable[[], Any], x: Any, codes: np.ndarray, keys: np.ndarray,
 def again(build: Callable[[], Any], x: Any, codes: np.ndarray, keys: np.ndarray, seed: int, *, tensor: Callable[[Any], Any],
           rate: float = 0.01, shift: int = 0) -> Any:
     """A module trained as in `learn`, by plain steps over at most `AGAIN` rows in all; arguments as there."""
-    rows = _ordered(keys, codes)
+    rows = ordered(keys, codes)
     rows = rows[codes[rows] >= 0]
     own = codes[rows]
-    _enough(own)
+    enough(own)
     with training.seeded(seed):
         return training.fit(build(), x[rows], own, np.random.default_rng(seed), tensor=tensor, rate=rate, shift=shift,
                             epochs=int(np.clip(AGAIN // len(own), FEWEST, MOST)), batch=64 if len(own) < SMALL else 128)
 
 
-def _ordered(keys: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def ordered(keys: np.ndarray, codes: np.ndarray) -> np.ndarray:
     rows = np.argsort(keys, kind="stable")
     return np.asarray(rows[np.argsort(codes[rows], kind="stable")])
 
 
-def _enough(codes: np.ndarray) -> None:
+def enough(codes: np.ndarray) -> None:
     if (codes >= 0).sum() < 2:
         raise Unavailable("at least two labelled rows to learn from")
 
@@ -96,7 +96,7 @@ def _loss(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
 def of_pictures(inputs: Images, codes: np.ndarray, classes: int, seed: int, side: int) -> Taught:
     """A narrow residual network on pictures brought to at most `side` pixels. Raises Unavailable without torch."""
     there()
-    x, bring, build = _pictures(inputs, classes, side)
+    x, bring, build = pictures_for(inputs, classes, side)
     learned, module = learn(build, x, codes, inputs.row_keys(), seed, tensor=training.pictures, shift=1 if x.shape[1] >= 16 else 0)
     return Taught(learned, asking(module, bring, training.pictures))
 
@@ -104,12 +104,12 @@ def of_pictures(inputs: Images, codes: np.ndarray, classes: int, seed: int, side
 def again_pictures(inputs: Images, codes: np.ndarray, classes: int, seed: int, side: int) -> Ask:
     """The network of `of_pictures` after a shorter training."""
     there()
-    x, bring, build = _pictures(inputs, classes, side)
+    x, bring, build = pictures_for(inputs, classes, side)
     return asking(again(build, x, codes, inputs.row_keys(), seed, tensor=training.pictures, shift=1 if x.shape[1] >= 16 else 0),
                   bring, training.pictures)
 
 
-def _pictures(inputs: Images, classes: int, side: int) -> tuple[np.ndarray, Callable[[Inputs], np.ndarray], Callable[[], Any]]:
+def pictures_for(inputs: Images, classes: int, side: int) -> tuple[np.ndarray, Callable[[Inputs], np.ndarray], Callable[[], Any]]:
     from bezoar.networks.image_victim import brought, side_of
 
     side = min(side_of(inputs), side)
@@ -125,20 +125,20 @@ def _pictures(inputs: Images, classes: int, side: int) -> tuple[np.ndarray, Call
 def of_rows(inputs: Inputs, features: Callable[[Any], Any], codes: np.ndarray, classes: int, seed: int) -> Taught:
     """A perceptron on the rows of a dense or sparse matrix, the `features` of the inputs. Raises Unavailable without torch."""
     there()
-    x, bring = _rows(inputs, features)
-    learned, module = learn(lambda: builds.perceptron(classes, x.shape[1]), x, codes, inputs.row_keys(), seed, tensor=_dense, rate=0.003)
-    return Taught(learned, asking(module, bring, _dense))
+    x, bring = rows_for(inputs, features)
+    learned, module = learn(lambda: builds.perceptron(classes, x.shape[1]), x, codes, inputs.row_keys(), seed, tensor=dense, rate=0.003)
+    return Taught(learned, asking(module, bring, dense))
 
 
 def again_rows(inputs: Inputs, features: Callable[[Any], Any], codes: np.ndarray, classes: int, seed: int) -> Ask:
     """The network of `of_rows` after a shorter training."""
     there()
-    x, bring = _rows(inputs, features)
-    return asking(again(lambda: builds.perceptron(classes, x.shape[1]), x, codes, inputs.row_keys(), seed, tensor=_dense, rate=0.003),
-                  bring, _dense)
+    x, bring = rows_for(inputs, features)
+    return asking(again(lambda: builds.perceptron(classes, x.shape[1]), x, codes, inputs.row_keys(), seed, tensor=dense, rate=0.003),
+                  bring, dense)
 
 
-def _rows(inputs: Inputs, features: Callable[[Any], Any]) -> tuple[Any, Callable[[Inputs], Any]]:
+def rows_for(inputs: Inputs, features: Callable[[Any], Any]) -> tuple[Any, Callable[[Inputs], Any]]:
     def bring(some: Inputs) -> Any:
         x = features(some)
         return _folded(x) if hasattr(x, "indptr") else x
@@ -174,7 +174,7 @@ def _folded(x: Any) -> Any:
     return out
 
 
-def _dense(rows: Any) -> Any:
+def dense(rows: Any) -> Any:
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(rows.toarray() if hasattr(rows, "toarray") else rows, np.float32))
