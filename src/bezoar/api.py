@@ -21,6 +21,7 @@ from bezoar.core.learned import epochs_for
 from bezoar.core.report import OutcomeLine, Report
 from bezoar.core.view import View
 from bezoar.core.wording import applies
+from bezoar.own_model import own_model, reader, told
 
 EFFORTS = {"quick": 99, "standard": 199, "deep": 999}
 """Effort to the number of control triggers per confirmation."""
@@ -68,8 +69,9 @@ def modality_of(dataset: Dataset) -> Any:
 
 def scan(data: object, y: object = None, *, reading: Reading | None = None, effort: str = "quick", alpha: float = 0.01,
          fdr: float = 0.05, seed: int = 0, detectors: Sequence[str] | None = None, without: Sequence[str] = (),
-         group: Sequence[str] = (), reference: object = None, encoder: str | Path | None = None, baseline: str | Path | None = None,
-         path: str | Path = "", out: str | Path | None = None, workers: int = 2, sensitivity: bool = False,
+         group: Sequence[str] = (), reference: object = None, encoder: str | Path | None = None, model: object = None,
+         factory: str = "", baseline: str | Path | None = None, path: str | Path = "",
+         out: str | Path | None = None, workers: int = 2, sensitivity: bool = False,
          listener: Listener = deaf, **origin: Sequence[object]) -> Report:
     """Is this dataset poisoned? Nobody is asked for the poison rate, the attack or the target.
 
@@ -83,6 +85,8 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     group      origin columns whose outcomes are compared
     reference  a trusted clean set, as `data`
     encoder    a local model folder or ONNX file whose embedding replaces the default one
+    model      a weights file, a torch module whose call gives (n, K) logits, or a `Suspect`: read, at any effort, in the place of a
+               network trained on the data; `factory` "package.module:function" builds the network of a file, where it is not known
     baseline   a file of accepted finding ids
     sensitivity  plant canaries in a copy of the data and say the smallest poison of each family that is found (costs many scans)
     path       what to call the data in the report, when `data` is not a path itself
@@ -109,28 +113,30 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
         raise UnreadableInput(f"{dataset.name} holds no readable sample", advice="check the path and the format")
     modality = modality_of(dataset)
     encode = _encoder(encoder, dataset.modality)
+    own = None if model is None else own_model(model, dataset, factory, reading.limits)
     trusted = None
     if reference is not None:
         clean = load(reference, None, replace(reading, keep_columns=()))
         if clean.modality != dataset.modality:
             raise UsageError(f"the reference is {clean.modality}, the data {dataset.modality}", advice="give a reference of the same kind")
-        trusted = View(_same_classes(clean, dataset), modality, seed=seed, encoder=encode)
+        trusted = View(clean.coded_as(dataset), modality, seed=seed, encoder=encode)
     accepted: frozenset[str] = frozenset()
     expired: tuple[str, ...] = ()
     if baseline is not None:
         accepted, expired = store.read_baseline(Path(baseline))
-    chosen, left_out = _detectors(detectors, without, effort)
-    for sentence in dataset.notes:
+    chosen, left_out = _detectors(detectors, without, effort, own is not None)
+    for sentence in (*dataset.notes, *(own.notes if own else ())):
         listener(Note(sentence))
-    view = View(dataset, modality, seed=seed, reference=trusted, groups=tuple(group), encoder=encode)
+    view = View(dataset, modality, seed=seed, reference=trusted, groups=tuple(group), encoder=encode, network=reader(own))
     resume = store.Resume(None if out is None else Path(out) / ".resume", dataset.fingerprint, chosen, seed,
-                          repr((group, encoder, None if trusted is None else trusted.dataset.fingerprint)))
+                          repr((group, encoder, None if trusted is None else trusted.dataset.fingerprint, own and own.fingerprint)))
     options = engine.Options(alpha=alpha, fdr=fdr, seed=seed, workers=workers, controls=EFFORTS[effort], accepted=accepted,
+                             network=_learns(chosen, dataset), retrain=list(EFFORTS).index(effort) if _learns(chosen, dataset) else 0,
                              recall=resume.recall, keep=resume.keep)
     report = engine.scan(view, chosen, options, listener, left_out)
     report = replace(report, environment=environment(chosen), notes=(*report.notes, *expired),
                      subject={**report.subject, "path": str(path)} if path else report.subject,
-                     plan={**report.plan, "effort": effort, "encoder": str(encoder or ""), "group": list(group),
+                     plan={**report.plan, "effort": effort, "encoder": str(encoder or ""), "model": told(own), "group": list(group),
                            "reading": {f.name: v for f in fields(Reading) if f.name != "limits" and (v := getattr(reading, f.name))},
                            "reference": None if trusted is None else trusted.dataset.fingerprint})
     if sensitivity:
@@ -176,15 +182,16 @@ def with_groups(reading: Reading, group: Sequence[str]) -> Reading:
     return replace(reading, keep_columns=tuple(dict.fromkeys([*reading.keep_columns, *group]))) if group else reading
 
 
-def plan(dataset: Dataset, detectors: Sequence[str] | None = None, without: Sequence[str] = (), effort: str = "quick") -> dict[str, Any]:
-    """What a scan would run on `dataset` and about what it would cost on 2 cores, without running it."""
+def plan(dataset: Dataset, detectors: Sequence[str] | None = None, without: Sequence[str] = (), effort: str = "quick",
+         model: bool = False) -> dict[str, Any]:
+    """What a scan would run on `dataset` (with a `model` of the user's own or without) and about its cost on 2 cores; nothing is run."""
     check_effort(effort)
-    chosen, _ = _detectors(detectors, without, effort)
+    chosen, _ = _detectors(detectors, without, effort, model)
     modality = modality_of(dataset)
     thousands = len(dataset) / 1000
     (s0, s1), (m0, m1) = modality.cost_seconds, modality.cost_megabytes
-    if dataset.labels is not None and any("learned" in d.info.needs and d.supports(dataset.modality) for d in chosen):
-        s1 += modality.learned_seconds * epochs_for(len(dataset))
+    if _learns(chosen, dataset):
+        s1 += modality.learned_seconds * (1 if model else epochs_for(len(dataset)))
     return {"name": dataset.name, "modality": dataset.modality, "samples": len(dataset),
             "classes": 0 if dataset.labels is None else len(dataset.labels.classes), "notes": list(dataset.notes),
             "detectors": [d.info.name for d in chosen if d.supports(dataset.modality)],
@@ -200,15 +207,9 @@ def plan_text(plan: dict[str, Any]) -> str:
             f"would run: {', '.join(plan['detectors'])}\nabout {plan['seconds']:.0f} s and {plan['megabytes']:,} MB on 2 cores")
 
 
-def _same_classes(clean: Dataset, dataset: Dataset) -> Dataset:
-    """The reference with its label codes in the order of the data's classes; unknown classes become -1."""
-    if clean.labels is None or dataset.labels is None or clean.labels.classes == dataset.labels.classes:
-        return clean
-    from bezoar.core.dataset import Labels
-
-    place = {c: i for i, c in enumerate(dataset.labels.classes)}
-    codes = np.array([place.get(c, -1) for c in clean.labels.classes] + [-1])[clean.labels.codes]
-    return replace(clean, labels=Labels(codes, dataset.labels.classes))
+def _learns(chosen: Sequence[Detector], dataset: Dataset) -> bool:
+    """Whether a check among the chosen reads a network."""
+    return dataset.labels is not None and any("learned" in d.info.needs and d.supports(dataset.modality) for d in chosen)
 
 
 def _encoder(path: str | Path | None, modality: str) -> Any:
@@ -219,12 +220,14 @@ def _encoder(path: str | Path | None, modality: str) -> Any:
     return load_encoder(Path(path), modality)
 
 
-def _detectors(names: Sequence[str] | None, without: Sequence[str], effort: str) -> tuple[list[Detector], list[OutcomeLine]]:
-    """Those named, or all of this effort or less; and a line for each that was left out by name."""
+def _detectors(names: Sequence[str] | None, without: Sequence[str], effort: str,
+               model: bool = False) -> tuple[list[Detector], list[OutcomeLine]]:
+    """Those named, or all of this effort or less, with a `model` also those that read one; a line for each that was left out by name."""
     every, asked = registry.shelf("detectors"), list(EFFORTS).index(effort)
     for name in (*(names or ()), *without):
         registry.get("detectors", name)
-    there = {n: d for n, d in every.items() if n in (names or ()) or list(EFFORTS).index(d.info.effort) <= asked}
+    there = {n: d for n, d in every.items() if n in (names or ()) or list(EFFORTS).index(d.info.effort) <= asked
+             or (model and "learned" in d.info.needs)}
     chosen = [n for n in there if (names is None or n in names) and n not in without]
     if not chosen:
         raise UsageError("no detector is left to run", advice="detectors are: " + ", ".join(every))

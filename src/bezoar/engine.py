@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bezoar.campaigns import Campaign, campaigns
-from bezoar.confirm import Prober
+from bezoar.causes import Care, Causes, generator
 from bezoar.core.ability import Detector, Scores
 from bezoar.core.errors import BezoarError, Unavailable
 from bezoar.core.events import Finished, Listener, Note, Started, deaf
@@ -32,7 +31,7 @@ SMALLEST_SCAN = 30
 
 @dataclass(frozen=True)
 class Options:
-    """How to run. `alpha` is the family-wise error of findings, `fdr` that of the quarantine list."""
+    """How to run. `alpha` is the family-wise error of findings, `fdr` that of the quarantine list; the rest of the numbers as in `Care`."""
 
     alpha: float = 0.01
     fdr: float = 0.05
@@ -40,16 +39,13 @@ class Options:
     workers: int = 2
     controls: int = 199
     most_confirmed: int = 20
+    network: bool = False
+    retrain: int = 0
     accepted: frozenset[str] = frozenset()
     recall: Callable[[str], Scores | None] = field(default=lambda key: None)
     """Gives back what an interrupted run had finished, by key."""
     keep: Callable[[str, Scores], None] = field(default=lambda key, scores: None)
     """Takes each finished detector's scores."""
-
-
-def generator(seed: int, name: str) -> np.random.Generator:
-    """A stream of its own for each ability: adding one ability never changes another's numbers."""
-    return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(name.encode())]))
 
 
 def scan(view: View, detectors: Sequence[Detector], options: Options | None = None, listener: Listener = deaf,
@@ -61,8 +57,8 @@ def scan(view: View, detectors: Sequence[Detector], options: Options | None = No
     names = list(scores)
     listener(Started("campaigns", len(detectors), len(detectors) + 1))
     found = [_aimed(c, view) for c in _campaigns(scores, options, len(view))]
-    confirmed_by = _Confirmer(view, options)
-    findings = tuple(as_finding(view, c, confirmed_by, options.alpha / max(len(found), 1), options.fdr) for c in found)
+    causes = Causes(view, found, options.seed, Care(options.controls, options.most_confirmed, options.network, options.retrain))
+    findings = tuple(as_finding(view, c, causes, options.alpha / max(len(found), 1), options.fdr) for c in found)
     table = _table(view, scores, findings, {d.info.name for d in detectors if d.info.fuses})
     outcomes = [*_corrected(outcomes, findings), *skipped]
     verdict, reason = judge(findings, outcomes, len(view), options, interrupted)
@@ -166,39 +162,15 @@ def _corrected(outcomes: Sequence[OutcomeLine], findings: Sequence[Finding]) -> 
             if o.status == "found" and o.ability not in named else o for o in outcomes]
 
 
-class _Confirmer:
-    """Transplants for at most `most_confirmed` campaigns, sharing the probes."""
-
-    def __init__(self, view: View, options: Options) -> None:
-        self._view, self._options = view, options
-        self._prober: Prober | None = None
-        self._left = options.most_confirmed
-
-    def __call__(self, trigger: Any, members: np.ndarray, target: int | None) -> Any:
-        """A Confirmation, or a sentence that says why there is none."""
-        if target is None:
-            return "no single target class to test"
-        if self._left <= 0:
-            return f"only the first {self._options.most_confirmed} campaigns are confirmed"
-        self._left -= 1
-        rng = generator(self._options.seed, "confirm")
-        try:
-            if self._prober is None:
-                self._prober = Prober(self._view, generator(self._options.seed, "probe"))
-            return self._prober.confirm(trigger, members, target, rng, controls=self._options.controls)
-        except Unavailable as missing:
-            return str(missing)
-
-
 def judge(findings: Sequence[Any], outcomes: Sequence[OutcomeLine], n: int, options: Options,
           interrupted: bool = False) -> tuple[str, str]:
     """The verdict and one sentence of reason. Never "clean"."""
     counted = [f for f in findings if not f.advisory and f.id not in options.accepted]
     causal = [f for f in counted if f.confirmed and f.at_least > 0]
     if causal:
-        return "poisoned", f"{len(causal)} of {len(counted)} campaigns beyond chance move samples that never carried the trigger"
+        return "poisoned", f"{len(causal)} of {len(counted)} campaigns beyond chance {_shown(causal)}"
     if counted:
-        return "suspicious", f"{len(counted)} campaign{'s' if len(counted) > 1 else ''} beyond chance, none confirmed by transplant"
+        return "suspicious", f"{len(counted)} campaign{'s' if len(counted) > 1 else ''} beyond chance, none confirmed as a cause"
     ran = [o for o in outcomes if o.status in ("found", "nothing")]
     if n < SMALLEST_SCAN:
         return "inconclusive", f"{many(n, 'sample')} {'is' if n == 1 else 'are'} too few: at least {SMALLEST_SCAN} are needed for a verdict"
@@ -212,6 +184,12 @@ def judge(findings: Sequence[Any], outcomes: Sequence[OutcomeLine], n: int, opti
     accepted = sum(not f.advisory for f in findings)
     said = f"found a campaign beside the {accepted} that you accepted" if accepted else "found a campaign"
     return "no evidence", f"{many(len(ran), 'check')} ran and none {said} at a family-wise error of {options.alpha:g}"
+
+
+def _shown(causal: Sequence[Any]) -> str:
+    lifted = sum(f.trigger is not None for f in causal)
+    moves, taught = "move samples that never carried the trigger", "teach a network the label of members that it never saw"
+    return moves if lifted == len(causal) else taught if not lifted else f"{moves}, or {taught}"
 
 
 def _bound(counted: Sequence[Any]) -> int:

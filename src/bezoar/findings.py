@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 
 from bezoar.campaigns import Campaign, quarantine
+from bezoar.causes import Causes
 from bezoar.confirm import Confirmation
 from bezoar.core.ability import Group
 from bezoar.core.errors import Unavailable
-from bezoar.core.evidence import Bars, Evidence
+from bezoar.core.evidence import Bars, Evidence, Facts
 from bezoar.core.finding import Finding
 from bezoar.core.trigger import Trigger
 from bezoar.core.view import View
+from bezoar.core.wording import PUT_TO_THE_TEST
 from bezoar.maths.multiple import least_members
 
 SHOWN = 12
@@ -59,34 +60,48 @@ def _title(view: View, group: Group, trigger: Trigger | None, origin: dict[str, 
     return f"{what}: {trigger.title() if trigger is not None else group.title}"
 
 
-def _story(group: Group, trigger: Trigger | None, confirmation: Confirmation | str, alpha: float) -> tuple[bool | None, str]:
-    """Whether the transplant confirmed it, and what was seen; how sure that is, each report says from the numbers."""
+def _story(group: Group, trigger: Trigger | None, confirmation: Confirmation | str) -> tuple[bool | None, str]:
+    """Whether it was confirmed as a cause, and what was seen; how sure that is, each report says from the numbers."""
     seen = group.because or f"They share {group.title}."
     if group.advisory:
         return None, seen
-    if trigger is None:
-        return None, f"{seen} No trigger could be lifted from them, so the effect on a model was not tested."
     if isinstance(confirmation, str):
+        if trigger is None:
+            why = f": {confirmation}" if confirmation else ""
+            return None, f"{seen} No trigger could be lifted from them, so the effect on a model was not tested{why}."
         return None, f"{seen} The effect on a model was not tested: {confirmation}."
+    if not confirmation.transplanted:
+        return confirmation.held, (f"{seen} No trigger could be lifted from them. One half of them moves the log-odds of the other half "
+                                   f"towards their label by {confirmation.effect:+.2f} (others that look alike "
+                                   f"{confirmation.control:+.2f}, p = {confirmation.p_value:.3f}).")
     numbers = f"{confirmation.effect:+.2f} on {confirmation.hosts} other samples (controls {confirmation.control:+.2f}"
-    return confirmation.passed(alpha), (f"{seen} Because of them the trigger moves the target's log-odds by {numbers}, "
+    return confirmation.held, (f"{seen} Because of them the trigger moves the target's log-odds by {numbers}, "
                                         f"p = {confirmation.p_value:.3f}).")
 
 
-def as_finding(view: View, campaign: Campaign, confirm: Any, alpha: float, fdr: float) -> Finding:
-    """The finding of a campaign; `confirm(trigger, members, target)` gives a Confirmation or the reason for none."""
+def _steps(confirmation: Confirmation) -> Facts:
+    """Each question that was put to a model, with its answer."""
+    word = {True: "yes", False: "no", None: "not asked"}
+    return Facts(("step", "asked of", "answer", "holds"), tuple((s.what, s.model, s.measured, word[s.held]) for s in confirmation.steps),
+                 caption=PUT_TO_THE_TEST)
+
+
+def as_finding(view: View, campaign: Campaign, causes: Causes, alpha: float, fdr: float) -> Finding:
+    """The finding of a campaign, put to the test."""
     group = campaign.group
     rows = group.members
     trigger = _lifted(view, group)
     origin = spread(view, rows)
     at_least = least_members(len(rows), group.expected, alpha) if not group.advisory else 0
-    answer: Confirmation | str = "" if trigger is None else confirm(trigger, rows, group.target)
-    confirmed, story = _story(group, trigger, answer, max(alpha, 0.01))
+    answer = causes(campaign, trigger, max(alpha, 0.01))
+    confirmed, story = _story(group, trigger, answer)
     out = quarantine(group, fdr) if not group.advisory else np.zeros(len(rows), bool)
     order = np.argsort(-(group.sure if group.sure is not None else np.ones(len(rows))), kind="stable")
     evidence: list[Evidence] = [view.show(int(r), trigger) for r in rows[order[:SHOWN]]]
     evidence += [Bars(tuple(parts), tuple(float(v) for v in parts.values()), caption=f"members by {column}")
                  for column, parts in origin.items() if len(set(view.origins[column])) > 1]
+    if isinstance(answer, Confirmation):
+        evidence.append(_steps(answer))
     ids = view.dataset.ids
     suspicion = float(1 - campaign.p_value) if not group.advisory else min(0.49, float(1 - campaign.p_value))
     return Finding(
@@ -98,4 +113,4 @@ def as_finding(view: View, campaign: Campaign, confirm: Any, alpha: float, fdr: 
         advice=group.advice or ("Look at the members; `bezoar clean` sets them aside and can undo it." if not group.advisory
                                 else "Worth a look; nothing is removed for this."),
         origin=origin, evidence=(*evidence, *group.evidence), agreeing=campaign.agreeing,
-        effect=(answer.flipped, answer.control_flipped) if isinstance(answer, Confirmation) else None)
+        effect=(answer.flipped, answer.control_flipped) if isinstance(answer, Confirmation) and answer.transplanted else None)

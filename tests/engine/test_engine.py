@@ -88,7 +88,7 @@ def test_a_confirmed_campaign_is_poison_and_everything_is_said():
 def test_without_a_trigger_it_is_only_suspicious():
     view, hit = subject()
     report = engine.scan(view, [detector("d", [planted(hit, liftable=False)])])
-    assert report.verdict == "suspicious" and report.findings[0].confirmed is None
+    assert report.verdict == "suspicious" and not report.findings[0].confirmed
 
 
 def test_a_trigger_that_moves_nothing_is_not_confirmed():

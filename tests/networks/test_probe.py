@@ -51,6 +51,22 @@ def test_every_kind_of_data_is_learned_alike_in_any_order(modality: str):
     assert not np.array_equal(view(data, seed=1).learned().logits, first.logits)
 
 
+@pytest.mark.parametrize("modality", sorted(ROWS))
+def test_the_network_answers_about_other_inputs_and_may_be_trained_without_some(modality: str):
+    pytest.importorskip("torch")
+    data = twin(modality, RNG(6)).take(np.arange(ROWS[modality]))
+    v = view(data)
+    np.testing.assert_allclose(v.taught().ask(data.inputs), v.learned().logits, atol=1e-3)
+    assert v.taught().ask(data.inputs.take(np.array([3]))).shape == (1, len(data.labels.classes))
+    codes = data.labels.codes.copy()
+    codes[codes == 0] = -1
+    args = (data.inputs, codes, len(data.labels.classes), 0)
+    without = v.modality.retrained(*args)(data.inputs)
+    assert without.shape == v.learned().logits.shape
+    assert (without.argmax(axis=1) == 0).mean() < 0.05  # nobody taught it that class
+    np.testing.assert_array_equal(v.modality.retrained(*args)(data.inputs), without)
+
+
 def test_without_labels_there_is_nothing_to_learn():
     pytest.importorskip("torch")
     data = twin("tabular", RNG(5)).take(np.arange(20))

@@ -42,6 +42,8 @@ def scan(
     group: Annotated[list[str] | None, typer.Option(help="Column whose outcomes are compared (repeatable).")] = None,
     reference: Annotated[str, typer.Option(help="A trusted clean set in any format DATA can have.")] = "",
     encoder: Annotated[str, typer.Option(help="Local model folder (safetensors) or ONNX file for the embedding.")] = "",
+    model: Annotated[str, typer.Option(help="A weights file (safetensors, state dict, npz): the checks read it, nothing is trained.")] = "",
+    factory: Annotated[str, typer.Option(help="package.module:function that builds the network of --model; it is imported and run.")] = "",
     effort: Annotated[str, typer.Option(help="quick, standard (also trains a network, needs torch) or deep.")] = "quick",
     detector: Annotated[list[str] | None, typer.Option(help="Run only these (repeatable); see `bezoar list`.")] = None,
     without: Annotated[list[str] | None, typer.Option(help="Leave these out (repeatable).")] = None,
@@ -69,7 +71,7 @@ def scan(
     write = later(log, log_private_key)
     with Progress(quiet or as_json) as progress:
         dataset = api.load(data, None, api.with_groups(how, group or []))
-        plan = api.plan(dataset, detector or None, without or [], effort)
+        plan = api.plan(dataset, detector or None, without or [], effort, bool(model))
         if dry_run:
             progress.__exit__(None, None, None)
             say_json(plan) if as_json else print(api.plan_text(plan))  # noqa: T201
@@ -80,7 +82,8 @@ def scan(
             progress(Note(f"this will take about {plan['seconds']:.0f} s and {plan['megabytes']:,} MB"))
         report = api.scan(dataset, reading=how, effort=effort, alpha=alpha, fdr=fdr, seed=seed, detectors=detector or None,
                           without=without or [], group=group or [], reference=reference or None, encoder=encoder or None,
-                          baseline=baseline, out=out, workers=workers, sensitivity=sensitivity, listener=progress, path=data)
+                          model=model or None, factory=factory, baseline=baseline, out=out, workers=workers,
+                          sensitivity=sensitivity, listener=progress, path=data)
     write("scan", str(report.subject.get("fingerprint", "")), _entry(report, out))
     if as_json:
         sys.stdout.write(api.render(report, "json").decode() + "\n")

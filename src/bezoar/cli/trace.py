@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bezoar.cli import columns
 from bezoar.cli.book import LogFolder, LogPrivateKey, book, private_key
 from bezoar.cli.show import say_json
 from bezoar.cli.sign import AsJson
@@ -26,7 +27,9 @@ TRACE_EPILOG = """Examples:
 
   bezoar trace digits --bundles .
 
-  bezoar trace "digit 3/0003.png" --bundles . --html trace.html"""
+  bezoar trace "digit 3/0003.png" --bundles . --html trace.html
+
+  bezoar trace photos/ --prediction odd.png --html why.html"""
 EXPORT_EPILOG = """Examples:
 
   bezoar export cyclonedx --bundles . --out bom.json
@@ -76,7 +79,16 @@ def _statements(places: list[Path], public: Sequence[PublicKey] = ()) -> list[Si
 
 
 def trace(
-    what: Annotated[str, typer.Argument(help="A record, source, person, dataset, model, finding, statement or key.")], bundles: Bundles,
+    what: Annotated[str, typer.Argument(
+        help="A record, source, person, dataset, model, finding, statement or key; with --prediction the training data.")],
+    bundles: Annotated[list[Path] | None, typer.Option(help="Bundle, or folder that is searched for *.sig (repeatable).")] = None,
+    prediction: Annotated[str, typer.Option(help="An input (picture, text, one row): which training samples made its answer?")] = "",
+    model: Annotated[str, typer.Option(help="With --prediction: weights of the model; without it a small network is trained.")] = "",
+    factory: Annotated[str, typer.Option(help="package.module:function that builds the network of --model; it is imported and run.")] = "",
+    called: Annotated[str, typer.Option(help="With --prediction: the class to explain, if not the one that the network gives.")] = "",
+    top: Annotated[int, typer.Option(min=1, max=200, help="With --prediction: samples shown on each side.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="With --prediction: seed of the training.")] = 0,
+    modality: columns.Modality = "", label: columns.Label = "", text: columns.Text = "",
     report: Annotated[list[Path] | None, typer.Option(help="report.json of a scan that was signed with a bundle (repeatable).")] = None,
     data: Annotated[list[str] | None, typer.Option(help="NAME=table.csv: the data of a dataset, for records and their sources.")] = None,
     id_column: Annotated[str, typer.Option("--id", help="Column of record ids in --data.")] = "",
@@ -84,9 +96,21 @@ def trace(
     contributor: Annotated[str, typer.Option(help="Column of contributors in --data.")] = "",
     public_key: Annotated[list[Path] | None, typer.Option(help="Keys to check the bundles with (repeatable).")] = None,
     policy: Annotated[Path | None, typer.Option(help="Policy that names the persons behind keys; its keys check the bundles too.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write the graph as a page.")] = None, as_json: AsJson = False,
+    html: Annotated[Path | None, typer.Option(help="Write the graph, or the samples, as a page.")] = None, as_json: AsJson = False,
 ) -> int:
-    """Both ways: which models a record or a source has reached, and which records, sources and people stand behind a model."""
+    """Both ways: which models a record or a source has reached, and which records, sources and people stand behind a model.
+
+    With --prediction: from one answer of a model back to the training samples that made it.
+    """
+    if prediction:
+        from bezoar.cli.pulls import trace_prediction
+
+        how = columns.reading(modality, label, text, id_column, source, contributor, "")
+        return trace_prediction(prediction, what, how, model=model, factory=factory, called=called, top=top, seed=seed, html=html,
+                                as_json=as_json)
+    if not bundles:
+        raise UsageError("where a thing came from stands in signed bundles, and none was named",
+                         advice="give --bundles, or --prediction INPUT")
     from hashlib import sha256
 
     from bezoar import api

@@ -16,7 +16,7 @@ from bezoar.core.errors import AbilityFailed, BezoarError, Unavailable, UsageErr
 from bezoar.core.evidence import Evidence
 from bezoar.core.finding import Finding
 from bezoar.core.inputs import Inputs
-from bezoar.core.learned import Learned
+from bezoar.core.learned import Ask, Followed, Taught
 from bezoar.core.limits import Limits
 from bezoar.core.report import Report
 from bezoar.core.trigger import Trigger
@@ -197,8 +197,16 @@ class Modality(Ability, ABC):
     def features(self, inputs: Inputs) -> Any:
         """(n, p) stateless features (dense float32 or CSR) in which a linear probe can learn a trigger."""
 
-    def probe(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Learned:
+    def probe(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Taught:
         """What a small network shows of `inputs` after training on them with labels `codes` (-1 for none), or Unavailable."""
+        raise Unavailable(f"a network for {self.info.name} data")
+
+    def retrained(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Ask:
+        """Such a network after a shorter training, only to be asked; rows of code -1 are left out. Or Unavailable."""
+        raise Unavailable(f"a network for {self.info.name} data")
+
+    def follow(self, inputs: Inputs, codes: np.ndarray, classes: int, others: Inputs, seed: int) -> Followed:
+        """The shorter training, watched at a few checkpoints, with answers to `others`; or Unavailable."""
         raise Unavailable(f"a network for {self.info.name} data")
 
     @abstractmethod

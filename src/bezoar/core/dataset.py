@@ -112,6 +112,14 @@ class Dataset:
             labels = Labels(frozen(codes.astype(np.int64)), labels.classes)
         return replace(self, inputs=self.inputs if inputs is None else inputs, labels=labels)
 
+    def coded_as(self, other: Dataset) -> Dataset:
+        """A copy with label codes in the order of the other's classes; classes that it has not become -1."""
+        if self.labels is None or other.labels is None or self.labels.classes == other.labels.classes:
+            return self
+        place = {c: i for i, c in enumerate(other.labels.classes)}
+        codes = np.array([place.get(c, -1) for c in self.labels.classes] + [-1])[self.labels.codes]
+        return replace(self, labels=Labels(codes, other.labels.classes))
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over ids, inputs, labels and origin: the same content, the same fingerprint."""

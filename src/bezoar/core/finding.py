@@ -16,7 +16,8 @@ class Finding:
     """One campaign: samples that share a cause.
 
     `suspicion` in [0, 1]; `p_value` after all corrections; `at_least` the number of members that chance and nature
-    do not explain, at the report's alpha; `confirmed` True/False from the transplant, None where it could not run;
+    do not explain, at the report's alpha; `confirmed` True/False from what models do with and
+    without it, None where that could not be tested;
     `advisory` findings (natural label noise, duplicates) are shown and never move the verdict.
     `effect` is the share of held-out samples that the trigger flips, with its matched-control share.
     """

@@ -1,12 +1,16 @@
-"""What a small network shows of the data that it was trained on; arrays only, so that detectors need no torch."""
+"""What a network shows of the data: arrays and a callable, so that detectors need no torch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from bezoar.core.inputs import frozen
+from bezoar.core.inputs import Inputs, frozen
+
+Ask = Callable[[Inputs], np.ndarray]
+"""Asks a trained network: n inputs -> (n, K) float32 logits."""
 
 PASSES, FEWEST, MOST = 100_000, 3, 20
 """Rows that a network passes over in all, and the least and most epochs that this may mean."""
@@ -59,6 +63,28 @@ class Learned:
         """(n,) probability that the network gave to the own label, on average over the epochs: near 1 for what was learned at
         once, low for what was learned last or never; NaN for rows without a label."""
         return np.asarray(np.exp(-self.losses).mean(axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """A network that stays at hand: what it shows of the data, how to ask it about other inputs, and what people call it."""
+
+    learned: Learned
+    ask: Ask
+    name: str = "a network trained on the data"
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """A training watched at C checkpoints: what the last layer read, (n, d), and said, (n, K) logits, of the samples, and of m other
+    inputs, with the learning rate of each; `name` says in words what was watched."""
+
+    features: tuple[np.ndarray, ...]
+    logits: tuple[np.ndarray, ...]
+    asked: tuple[np.ndarray, ...]
+    answers: tuple[np.ndarray, ...]
+    rates: tuple[float, ...]
+    name: str = "a network trained on the data"
 
 
 def _plain(a: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from bezoar.core.dataset import Dataset
 from bezoar.core.errors import Unavailable
 from bezoar.core.evidence import Evidence
 from bezoar.core.inputs import frozen
-from bezoar.core.learned import Learned
+from bezoar.core.learned import Learned, Taught
 from bezoar.core.trigger import Trigger
 
 if TYPE_CHECKING:
@@ -26,17 +26,20 @@ class View:
     """The dataset as detectors see it.
 
     `groups` are the origin columns whose outcomes are to be compared (`--group`). `reference` is the view of a
-    trusted clean set, or None. A view that is missing raises Unavailable; it is never None.
+    trusted clean set, or None; `network` reads a model of the user's own in the place of one trained here.
+    A view that is missing raises Unavailable; it is never None.
     """
 
     def __init__(self, dataset: Dataset, modality: Modality, *, seed: int = 0, reference: View | None = None,
-                 groups: tuple[str, ...] = (), encoder: Callable[[Any], np.ndarray] | None = None) -> None:
+                 groups: tuple[str, ...] = (), encoder: Callable[[Any], np.ndarray] | None = None,
+                 network: Callable[[View], Taught] | None = None) -> None:
         self.dataset = dataset
         self.modality = modality
         self.seed = seed
         self.group_columns = groups
         self._reference = reference
         self._encoder = encoder
+        self._network = network
         self._kept: dict[str, Any] = {}
         self._gate = threading.Lock()
         self._locks: dict[str, threading.RLock] = {}
@@ -107,8 +110,17 @@ class View:
         return self._once("features", lambda: self.modality.features(self.dataset.inputs))
 
     def learned(self) -> Learned:
-        """What a small network trained on these very samples shows of each; the costliest view."""
-        return self._once("learned", lambda: self.modality.probe(self.dataset.inputs, self.labels, len(self.classes), self.seed))
+        """What a network shows of each sample: the user's own where one was given, else a small one trained on these very
+        samples; the costliest view."""
+        return self._once("learned", lambda: self.taught().learned)
+
+    def taught(self) -> Taught:
+        """The network of `learned`, to ask it about other inputs."""
+        def compute() -> Taught:
+            if self._network is not None:
+                return self._network(self)
+            return self.modality.probe(self.dataset.inputs, self.labels, len(self.classes), self.seed)
+        return self._once("taught", compute)
 
     def lift(self, members: np.ndarray, background: np.ndarray, place: dict[str, Any]) -> Trigger:
         return self.modality.lift(self.dataset.inputs, members, background, place)

@@ -40,6 +40,8 @@ _MATTERS = {
 }
 _ODDS = ((-15, "1 in a million billion"), (-12, "1 in a trillion"), (-9, "1 in a billion"), (-8, "1 in 100 million"),
          (-7, "1 in 10 million"), (-6, "1 in a million"), (-5, "1 in 100,000"), (-4, "1 in 10,000"))
+PUT_TO_THE_TEST = "put to the test: what models do with and without the group"
+"""Caption of the facts that say which questions were put to models about a campaign, and what they answered."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,120}\Z")
 
 
@@ -180,7 +182,11 @@ def sureness(finding: Finding) -> str:
         parts.append(f"At least {finding.at_least:,} of the {len(finding.members):,} members cannot be explained by chance "
                      "or nature.")
     flips, controls = (percent(e) for e in finding.effect or (math.nan, math.nan))
-    if finding.confirmed is True and finding.effect and not flips_some(finding):
+    if finding.confirmed is not None and finding.trigger is None:
+        parts.append("Confirmed: one half of the members teaches models the label of the other half; trained without them, models call "
+                     "them something else." if finding.confirmed else
+                     "Not confirmed: one half of the members does not teach a model the label of the other half.")
+    elif finding.confirmed is True and finding.effect and not flips_some(finding):
         parts.append("Confirmed by transplant: put on held-out samples it pulls them towards the target more than matched controls do, "
                      f"though hardly any flips outright ({flips}, controls {controls}).")
     elif finding.confirmed is True:

@@ -52,8 +52,9 @@ class Dynamics(Detector):
                 for name, v in (("strange", strange), ("fast", fast), ("late", late))}
         score = rank["strange"] + np.maximum(rank["late"], rank["fast"])
         never = int((learned.losses[known, -1] > LEARNED).sum())
+        again = f", {int((lost > 0).sum())} were forgotten at least once" if learned.losses.shape[1] > 1 else ""
         return Scores(suspicion_within(score, codes), notes=(
-            f"{never} of {int(known.sum())} labels were never learned, {int((lost > 0).sum())} were forgotten at least once",
+            f"{never} of {int(known.sum())} labels were never learned{again}",
             "a ranking only: it never raises an alarm by itself"))
 
 

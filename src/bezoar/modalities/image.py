@@ -21,7 +21,7 @@ from bezoar.core.errors import Unavailable
 from bezoar.core.evidence import Picture
 from bezoar.core.image_triggers import Overlay, Patch
 from bezoar.core.inputs import Images, Inputs
-from bezoar.core.learned import Learned
+from bezoar.core.learned import Ask, Followed, Taught
 from bezoar.core.trigger import Trigger
 from bezoar.maths import filters, frequency, gradients, kernel, patches, residue
 
@@ -171,12 +171,24 @@ class Image(Modality):
             return gradients.cell_means(x, CANONICAL_SIDE)
         return x
 
-    def probe(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Learned:
+    def probe(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Taught:
         """A narrow residual network on at most 32 pixels a side."""
         from bezoar.networks.probe import of_pictures
 
         assert isinstance(inputs, Images)
         return of_pictures(inputs, codes, classes, seed, CANONICAL_SIDE)
+
+    def retrained(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Ask:
+        from bezoar.networks.probe import again_pictures
+
+        assert isinstance(inputs, Images)
+        return again_pictures(inputs, codes, classes, seed, CANONICAL_SIDE)
+
+    def follow(self, inputs: Inputs, codes: np.ndarray, classes: int, others: Inputs, seed: int) -> Followed:
+        from bezoar.networks.following import follow_pictures
+
+        assert isinstance(inputs, Images)
+        return follow_pictures(inputs, codes, classes, others, seed, CANONICAL_SIDE)
 
     def lift(self, inputs: Inputs, members: np.ndarray, background: np.ndarray, place: dict[str, Any]) -> Trigger:
         """A `Patch` where pixels agree among the members and not in the background, else an additive `Overlay`."""

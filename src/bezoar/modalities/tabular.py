@@ -18,7 +18,7 @@ from bezoar.core.atoms import Atoms
 from bezoar.core.errors import Unavailable
 from bezoar.core.evidence import Facts
 from bezoar.core.inputs import Column, Table
-from bezoar.core.learned import Learned
+from bezoar.core.learned import Ask, Followed, Taught
 from bezoar.core.table_triggers import Values
 from bezoar.core.trigger import Trigger
 from bezoar.maths.columns import decimals, exact_codes, neighbour_mean, normal_scores, quantile_codes, robust_scale, tail_gap
@@ -183,12 +183,24 @@ class Tabular(Modality):
         out.sum_duplicates()
         return out
 
-    def probe(self, inputs: Table, codes: np.ndarray, classes: int, seed: int) -> Learned:  # type: ignore[override]
+    def probe(self, inputs: Table, codes: np.ndarray, classes: int, seed: int) -> Taught:  # type: ignore[override]
         """A perceptron on standardised numbers and one-hot categories."""
         from bezoar.core.table_code import TableCode
         from bezoar.networks.probe import of_rows
 
-        return of_rows(TableCode.of(inputs).matrix(inputs), codes, classes, inputs.row_keys(), seed)
+        return of_rows(inputs, TableCode.of(inputs).matrix, codes, classes, seed)
+
+    def retrained(self, inputs: Table, codes: np.ndarray, classes: int, seed: int) -> Ask:  # type: ignore[override]
+        from bezoar.core.table_code import TableCode
+        from bezoar.networks.probe import again_rows
+
+        return again_rows(inputs, TableCode.of(inputs).matrix, codes, classes, seed)
+
+    def follow(self, inputs: Table, codes: np.ndarray, classes: int, others: Table, seed: int) -> Followed:  # type: ignore[override]
+        from bezoar.core.table_code import TableCode
+        from bezoar.networks.following import follow_rows
+
+        return follow_rows(inputs, TableCode.of(inputs).matrix, codes, classes, others, seed)
 
     # -- atoms
 

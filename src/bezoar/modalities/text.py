@@ -21,7 +21,7 @@ from bezoar.core.atoms import Atoms
 from bezoar.core.errors import Unavailable
 from bezoar.core.evidence import Evidence, Excerpt
 from bezoar.core.inputs import Inputs, Texts
-from bezoar.core.learned import Learned
+from bezoar.core.learned import Ask, Followed, Taught
 from bezoar.core.text_triggers import Phrases
 from bezoar.core.trigger import Trigger
 from bezoar.maths import ngrams, skeleton
@@ -192,11 +192,21 @@ class Text(Modality):
         return ngrams.weighted(ngrams.hashed_runs(prints[t.codes], t.row, len(inputs), lengths=(1, 2, 3), columns=1 << 18),
                                idf=False)
 
-    def probe(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Learned:
+    def probe(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Taught:
         """A perceptron on hashed word runs."""
         from bezoar.networks.probe import of_rows
 
-        return of_rows(self.features(inputs), codes, classes, inputs.row_keys(), seed)
+        return of_rows(inputs, self.features, codes, classes, seed)
+
+    def retrained(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Ask:
+        from bezoar.networks.probe import again_rows
+
+        return again_rows(inputs, self.features, codes, classes, seed)
+
+    def follow(self, inputs: Inputs, codes: np.ndarray, classes: int, others: Inputs, seed: int) -> Followed:
+        from bezoar.networks.following import follow_rows
+
+        return follow_rows(inputs, self.features, codes, classes, others, seed)
 
     def lift(self, inputs: Inputs, members: np.ndarray, background: np.ndarray, place: dict[str, Any]) -> Trigger:
         """The longest runs of words that most members hold and few others do, as they are written there."""

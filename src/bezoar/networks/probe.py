@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from bezoar.core.errors import Unavailable
-from bezoar.core.inputs import Images
-from bezoar.core.learned import Learned, epochs_for
+from bezoar.core.inputs import Images, Inputs
+from bezoar.core.learned import FEWEST, MOST, Ask, Learned, Taught, epochs_for
 from bezoar.networks import builds, reading, training
 
 RHO = 0.1
@@ -25,24 +25,24 @@ EARLY = 0.2
 """Early features are those after this part of the epochs, at least one."""
 SMALL = 3000
 """Fewer pictures get a network of half the width; fewer rows of any kind, steps of half the rows."""
+AGAIN = 50_000
+"""Rows that a network which is only asked passes over in all."""
 COLUMNS = 4096
 """Sparse features are folded to so many columns."""
 
 
 def learn(build: Callable[[], Any], x: Any, codes: np.ndarray, keys: np.ndarray, seed: int, *, tensor: Callable[[Any], Any],
-          rate: float = 0.01, shift: int = 0, rho: float = RHO) -> Learned:
-    """Train what `build` makes on the rows `x` (n, ...) that have a label and read it.
+          rate: float = 0.01, shift: int = 0, rho: float = RHO) -> tuple[Learned, Any]:
+    """Train what `build` makes on the rows `x` (n, ...) that have a label and read it; what it shows, and the module.
 
     codes   (n,) int64, -1 for no label
     keys    (n,) what to order rows by: equal keys, equal rows
     tensor  some rows of `x` -> an input of the network
     Raises Unavailable where fewer than two rows have a label.
     """
-    rows = np.argsort(keys, kind="stable")
-    rows = rows[np.argsort(codes[rows], kind="stable")]
+    rows = ordered(keys, codes)
     x, own = x[rows], codes[rows]
-    if (own >= 0).sum() < 2:
-        raise Unavailable("at least two labelled rows to learn from")
+    enough(own)
     epochs = epochs_for(len(own))
     early: list[np.ndarray] = []
     losses: list[np.ndarray] = []
@@ -61,7 +61,29 @@ def learn(build: Callable[[], Any], x: Any, codes: np.ndarray, keys: np.ndarray,
         found = reading.read(module, x, own, tensor=tensor, where=where)
     back = np.argsort(rows, kind="stable")
     return Learned(tuple(a[back] for a in found.layers), tuple(a[back] for a in found.slopes), found.logits[back],
-                   np.stack(losses, axis=1)[back], early[0][back])
+                   np.stack(losses, axis=1)[back], early[0][back]), module
+
+
+def again(build: Callable[[], Any], x: Any, codes: np.ndarray, keys: np.ndarray, seed: int, *, tensor: Callable[[Any], Any],
+          rate: float = 0.01, shift: int = 0) -> Any:
+    """A module trained as in `learn`, by plain steps over at most `AGAIN` rows in all; arguments as there."""
+    rows = ordered(keys, codes)
+    rows = rows[codes[rows] >= 0]
+    own = codes[rows]
+    enough(own)
+    with training.seeded(seed):
+        return training.fit(build(), x[rows], own, np.random.default_rng(seed), tensor=tensor, rate=rate, shift=shift,
+                            epochs=int(np.clip(AGAIN // len(own), FEWEST, MOST)), batch=64 if len(own) < SMALL else 128)
+
+
+def ordered(keys: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    rows = np.argsort(keys, kind="stable")
+    return np.asarray(rows[np.argsort(codes[rows], kind="stable")])
+
+
+def enough(codes: np.ndarray) -> None:
+    if (codes >= 0).sum() < 2:
+        raise Unavailable("at least two labelled rows to learn from")
 
 
 def _loss(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -71,26 +93,71 @@ def _loss(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return np.where(codes >= 0, loss, np.nan).astype(np.float32)
 
 
-def of_pictures(inputs: Images, codes: np.ndarray, classes: int, seed: int, side: int) -> Learned:
+def of_pictures(inputs: Images, codes: np.ndarray, classes: int, seed: int, side: int) -> Taught:
     """A narrow residual network on pictures brought to at most `side` pixels. Raises Unavailable without torch."""
-    _there()
+    there()
+    x, bring, build = pictures_for(inputs, classes, side)
+    learned, module = learn(build, x, codes, inputs.row_keys(), seed, tensor=training.pictures, shift=1 if x.shape[1] >= 16 else 0)
+    return Taught(learned, asking(module, bring, training.pictures))
+
+
+def again_pictures(inputs: Images, codes: np.ndarray, classes: int, seed: int, side: int) -> Ask:
+    """The network of `of_pictures` after a shorter training."""
+    there()
+    x, bring, build = pictures_for(inputs, classes, side)
+    return asking(again(build, x, codes, inputs.row_keys(), seed, tensor=training.pictures, shift=1 if x.shape[1] >= 16 else 0),
+                  bring, training.pictures)
+
+
+def pictures_for(inputs: Images, classes: int, side: int) -> tuple[np.ndarray, Callable[[Inputs], np.ndarray], Callable[[], Any]]:
     from bezoar.networks.image_victim import brought, side_of
 
     side = min(side_of(inputs), side)
     width = 16 if len(inputs) >= SMALL else 8
-    return learn(lambda: builds.resnet(classes, width), brought(inputs, side), codes, inputs.row_keys(), seed, tensor=training.pictures,
-                 shift=1 if side >= 16 else 0)
+
+    def bring(some: Inputs) -> np.ndarray:
+        assert isinstance(some, Images)
+        return brought(some, side)
+
+    return bring(inputs), bring, lambda: builds.resnet(classes, width)
 
 
-def of_rows(x: Any, codes: np.ndarray, classes: int, keys: np.ndarray, seed: int) -> Learned:
-    """A perceptron on the rows of a dense or sparse matrix. Raises Unavailable without torch."""
-    _there()
-    if hasattr(x, "indptr"):
-        x = _folded(x)
-    return learn(lambda: builds.perceptron(classes, x.shape[1]), x, codes, keys, seed, tensor=_dense, rate=0.003)
+def of_rows(inputs: Inputs, features: Callable[[Any], Any], codes: np.ndarray, classes: int, seed: int) -> Taught:
+    """A perceptron on the rows of a dense or sparse matrix, the `features` of the inputs. Raises Unavailable without torch."""
+    there()
+    x, bring = rows_for(inputs, features)
+    learned, module = learn(lambda: builds.perceptron(classes, x.shape[1]), x, codes, inputs.row_keys(), seed, tensor=dense, rate=0.003)
+    return Taught(learned, asking(module, bring, dense))
 
 
-def _there() -> None:
+def again_rows(inputs: Inputs, features: Callable[[Any], Any], codes: np.ndarray, classes: int, seed: int) -> Ask:
+    """The network of `of_rows` after a shorter training."""
+    there()
+    x, bring = rows_for(inputs, features)
+    return asking(again(lambda: builds.perceptron(classes, x.shape[1]), x, codes, inputs.row_keys(), seed, tensor=dense, rate=0.003),
+                  bring, dense)
+
+
+def rows_for(inputs: Inputs, features: Callable[[Any], Any]) -> tuple[Any, Callable[[Inputs], Any]]:
+    def bring(some: Inputs) -> Any:
+        x = features(some)
+        return _folded(x) if hasattr(x, "indptr") else x
+
+    return bring(inputs), bring
+
+
+def asking(module: Any, bring: Callable[[Inputs], Any], tensor: Callable[[Any], Any], batch: int = 512) -> Ask:
+    """A function of inputs that gives the logits of `module`, in evaluation mode and on one thread."""
+    def ask(inputs: Inputs) -> np.ndarray:
+        x = bring(inputs)
+        with training.seeded(0):
+            return reading.answered(module, x, tensor=tensor, batch=batch)
+
+    return ask
+
+
+def there() -> None:
+    """Raises Unavailable without torch."""
     try:
         import torch  # noqa: F401
     except ImportError:
@@ -107,7 +174,7 @@ def _folded(x: Any) -> Any:
     return out
 
 
-def _dense(rows: Any) -> Any:
+def dense(rows: Any) -> Any:
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(rows.toarray() if hasattr(rows, "toarray") else rows, np.float32))

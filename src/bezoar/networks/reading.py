@@ -93,15 +93,15 @@ def read(module: Any, x: Any, codes: np.ndarray, *, tensor: Callable[[Any], Any]
             inputs = tensor(x[start:start + batch])
             with _heard(module, where) as heard:
                 logits = logits_of(module(inputs))
-            own = torch.from_numpy(np.maximum(codes[start:start + batch], 0))[:, None]
-            known = torch.from_numpy(codes[start:start + batch] >= 0)
+            own = torch.from_numpy(np.maximum(codes[start:start + batch], 0))[:, None].to(logits.device)
+            known = torch.from_numpy(codes[start:start + batch] >= 0).to(logits.device)
             tensors = [heard[p] for p in where]
             open_ones = [t for t in tensors if t.requires_grad]
             total = (logits.gather(1, own)[:, 0] * known).sum()
             got = iter(torch.autograd.grad(total, open_ones, allow_unused=True) if open_ones else ())
             slopes = [next(got) if t.requires_grad else None for t in tensors]
             loss = torch.nn.functional.cross_entropy(logits, own[:, 0], reduction="none").masked_fill(~known, torch.nan)
-            parts.append((logits.detach().float().numpy(), loss.detach().float().numpy()[:, None],
+            parts.append((logits.detach().float().cpu().numpy(), loss.detach().float().cpu().numpy()[:, None],
                           *(_pooled(t.detach(), p.last).numpy() for t, p in zip(tensors, where, strict=True)),
                           *(_pooled(torch.zeros_like(t) if s is None else s, p.last, total=True).numpy()
                             for s, t, p in zip(slopes, tensors, where, strict=True))))
@@ -119,8 +119,19 @@ def shown(module: Any, x: Any, place: Place, *, tensor: Callable[[Any], Any], ba
         for start in range(0, x.shape[0], batch):
             with _heard(module, (place,)) as heard:
                 logits = logits_of(module(tensor(x[start:start + batch])))
-            parts.append((_pooled(heard[place], place.last).numpy(), logits.float().numpy()))
+            parts.append((_pooled(heard[place], place.last).numpy(), logits.float().cpu().numpy()))
     return np.concatenate([p for p, _ in parts]), np.concatenate([q for _, q in parts])
+
+
+def answered(module: Any, x: Any, *, tensor: Callable[[Any], Any], batch: int = 512) -> np.ndarray:
+    """(n, K) float32 logits of the rows `x`, in evaluation mode."""
+    import torch
+
+    parts = []
+    with _quiet(module), torch.no_grad():
+        for start in range(0, x.shape[0], batch):
+            parts.append(logits_of(module(tensor(x[start:start + batch]))).float().cpu().numpy())
+    return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
 
 
 def logits_of(out: Any) -> Any:
@@ -142,7 +153,7 @@ def _pooled(t: Any, last: bool, total: bool = False) -> Any:
     if t.ndim > 2:
         axes = tuple(range(2, t.ndim)) if t.ndim > 3 or last else (1,)
         t = t.sum(dim=axes) if total else t.mean(dim=axes)
-    return t.float()
+    return t.float().cpu()
 
 
 @contextmanager

@@ -18,13 +18,14 @@ from bezoar.core.escape import line
 from bezoar.core.evidence import Excerpt, Facts, Picture
 from bezoar.core.finding import Finding
 from bezoar.core.report import Report
-from bezoar.core.wording import applies, flips_some, headline, many, next_commands, p_text, percent, sure, unseen
+from bezoar.core.wording import PUT_TO_THE_TEST, applies, flips_some, headline, many, next_commands, p_text, percent, sure, unseen
 
 _MARK = {"poisoned": ("POISONED", "bold white on red"), "suspicious": ("SUSPICIOUS", "bold black on yellow"),
          "no evidence": ("NO EVIDENCE", "bold white on blue"), "inconclusive": ("INCONCLUSIVE", "bold white on magenta")}
 _MOST_ROWS = 20
 _MOST_TRIGGERS = 5
 _MOST_GAPS = 12
+_MOST_STEPS = 8
 
 
 def half_blocks(pixels: np.ndarray, most: int = 24) -> list[list[tuple[tuple[int, int, int], tuple[int, int, int]]]]:
@@ -76,6 +77,7 @@ class Terminal(Renderer):
         self._verdict(console, report)
         self._campaigns(console, report)
         self._triggers(console, report)
+        self._tests(console, report)
         self._gaps(console, report)
         self._next(console, report)
         lines = [text.rstrip() for text in sink.getvalue().split("\n")]
@@ -167,6 +169,16 @@ class Terminal(Renderer):
             elif isinstance(seen, Facts):
                 for cells in seen.rows[:8]:
                     self._hang(console, "", " = ".join(line(c, 60) for c in cells), style="yellow")
+
+    def _tests(self, console: Any, report: Report) -> None:
+        """What models did with and without each of the first campaigns."""
+        for number, f in enumerate(report.findings[:_MOST_TRIGGERS], 1):
+            for e in f.evidence:
+                if isinstance(e, Facts) and e.caption == PUT_TO_THE_TEST:
+                    for k, row in enumerate(e.rows[:_MOST_STEPS]):
+                        what, model, answer, holds = (line(c, 200) for c in (*row, "", "", "", "")[:4])
+                        self._hang(console, f"Test {number}" if k == 0 else "", f"{what}, {model}: {holds}; {answer}",
+                                   style="" if holds != "no" else "bold yellow")
 
     def _gaps(self, console: Any, report: Report) -> None:
         gaps = [o for o in report.outcomes if o.status in ("failed", "skipped") and applies(o)]
