@@ -11,6 +11,7 @@ In the order of use:
     bezoar.restore("safe/", "photos-again/")
     bezoar.attack("badnets", "photos/", "poisoned/", rate=0.01)
     bezoar.redteam("photos/", attacks=["badnets"], out="scoreboard/")
+    bezoar.repair("model.safetensors", "photos/", report="audit/report.json", out="repaired/")
     bezoar.sign("photos/", "private.pem")            # photos.sig, which OpenSSF model-signing verifies too
     data = bezoar.open_verified("photos/", "photos.sig", public_key="public.pem")    # only bytes that were signed
 """
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
     from bezoar.provenance.guard import open_verified
     from bezoar.provenance.verbs import keygen, sign, verify
     from bezoar.red import redteam
+    from bezoar.remedy import repair
 
 __all__ = ["BezoarError", "Dataset", "ExitCode", "Report", "accept", "attack", "catalogue", "clean", "explain", "keygen", "load",
-           "open_verified", "poison", "read_report", "redteam", "restore", "scan", "sign", "verify", "write_report"]
+           "open_verified", "poison", "read_report", "redteam", "repair", "restore", "scan", "sign", "verify", "write_report"]
 
 _HOMES = {"BezoarError": "bezoar.core.errors", "ExitCode": "bezoar.core.errors", "Dataset": "bezoar.core.dataset",
-          "Report": "bezoar.core.report", "redteam": "bezoar.red", "open_verified": "bezoar.provenance.guard",
+          "Report": "bezoar.core.report", "redteam": "bezoar.red", "repair": "bezoar.remedy", "open_verified": "bezoar.provenance.guard",
           **dict.fromkeys(("keygen", "sign", "verify"), "bezoar.provenance.verbs")}
 
 
