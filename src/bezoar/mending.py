@@ -236,7 +236,7 @@ def _reactivated(bench: Bench, module: Any) -> dict[str, Share]:
 
 
 def reactivated(module: Any, x: np.ndarray, codes: np.ndarray, case: RepairCase, rng: np.random.Generator, passes: int) -> Any:
-    """A copy of the module after plain fine-tuning on these rows."""
+    """A copy of the module after careful fine-tuning on these rows: at this pace a network without a backdoor learns little anew."""
     from torch.nn import functional
 
     from bezoar.networks.reading import logits_of
@@ -248,7 +248,7 @@ def reactivated(module: Any, x: np.ndarray, codes: np.ndarray, case: RepairCase,
         p.requires_grad_(p.is_floating_point())
     with seeded(int(rng.integers(1 << 31))):
         return tune(copied, x, codes, rng, tensor=case.tensor, loss=lambda m, i, o, _: functional.cross_entropy(logits_of(m(i)), o),
-                    steps=passes * -(-len(x) // 32), rate=0.01)
+                    steps=passes * -(-len(x) // 32), rate=0.001, statistics=False)
 
 
 def judged(bench: Bench, before: Measured, after: Measured, module: Any) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bezoar.core.errors import Unavailable
+from bezoar.core.model_repair import RepairCase, Samples
 from bezoar.networks.reading import logits_of
 from bezoar.networks.training import pace
 
@@ -207,3 +208,14 @@ def answers(module: Any, x: np.ndarray, tensor: Callable[[Any], Any], batch: int
     with torch.no_grad():
         parts = [logits_of(module(tensor(x[s:s + batch]))).argmax(dim=1).numpy() for s in range(0, len(x), batch)]
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def kept(case: RepairCase) -> Samples:
+    """Training samples with a label that nobody flagged, and the trusted ones. Raises Unavailable where fewer than two are left."""
+    assert case.training is not None
+    assert case.flagged is not None
+    left = case.training.take(np.flatnonzero(~case.flagged & (case.training.codes >= 0)))
+    both = left if case.clean is None else Samples(np.concatenate([left.x, case.clean.x]), np.concatenate([left.codes, case.clean.codes]))
+    if len(both) < 2:
+        raise Unavailable("samples that are not flagged", advice="give trusted samples with --data")
+    return both

@@ -20,7 +20,7 @@ from bezoar.core.errors import Unavailable
 from bezoar.core.model_repair import ModelRepair, RepairCase, Samples
 from bezoar.networks.reading import logits_of
 from bezoar.networks.training import seeded
-from bezoar.networks.tuning import Loss, anchored, moved, tune
+from bezoar.networks.tuning import Loss, anchored, kept, moved, tune
 
 
 class Unlearn(ModelRepair):
@@ -53,7 +53,7 @@ class Unlearn(ModelRepair):
                 assert case.clean is not None
                 samples, loss = case.clean, self._relabelled(case, case.clean, near, rng)
             elif "flagged" in case.has:
-                samples, loss = _kept(case), self._unlikely(case, near, rng)
+                samples, loss = kept(case), self._unlikely(case, near, rng)
             else:
                 raise Unavailable("a trigger and trusted samples, or flagged training samples",
                                   advice="give the report of an audit or a scan")
@@ -89,14 +89,3 @@ class Unlearn(ModelRepair):
             return near(module, inputs, own, part) - torch.log1p(-carried.clamp(max=1 - 1e-4)).mean()
 
         return loss
-
-
-def _kept(case: RepairCase) -> Samples:
-    """Training samples that nobody flagged, and the trusted ones."""
-    assert case.training is not None
-    assert case.flagged is not None
-    left = case.training.take(np.flatnonzero(~case.flagged & (case.training.codes >= 0)))
-    both = left if case.clean is None else Samples(np.concatenate([left.x, case.clean.x]), np.concatenate([left.codes, case.clean.codes]))
-    if len(both) < 2:
-        raise Unavailable("samples that are not flagged", advice="give trusted samples with --data")
-    return both
