@@ -204,7 +204,7 @@ def measure(bench: Bench, module: Any, reactivate: bool = True) -> Measured:
     """Everything about one module; the re-activation test runs on a copy."""
     right = ask(module, bench.check.x, bench.case) == bench.check.codes
     classes = tuple(Share(int(right[bench.check.codes == k].sum()), int((bench.check.codes == k).sum())) for k in range(bench.case.classes))
-    again = _reactivated(bench, module) if reactivate else {}
+    again = reactivation(bench, module) if reactivate else {}
     return Measured(Share(int(right.sum()), len(right)), classes, _success(bench, module), again)
 
 
@@ -212,7 +212,7 @@ def _success(bench: Bench, module: Any) -> dict[str, Share]:
     return {name: Share(int((ask(module, x, bench.case) == goal).sum()), len(goal)) for name, (x, _, goal) in bench.aims.items()}
 
 
-def _reactivated(bench: Bench, module: Any) -> dict[str, Share]:
+def reactivation(bench: Bench, module: Any) -> dict[str, Share]:
     """Attack success after a copy was tuned on the trusted samples and a few triggered ones with the target's label."""
     case = bench.case
     if case.clean is None:

@@ -84,8 +84,8 @@ def repair(model: Any, clean: object, y: object = None, *, test: object = None,
         notes = (*notes, *more)
     found = _recovered(reports, suspect)
     told = None if trigger is None else _known(trigger, target, suspect, check, rng)
-    rows, flagged = _training(training, reports, suspect, reading)
-    case = RepairCase(suspect.module, suspect.tensor, len(suspect.classes), suspect.modality, tunes, rows, flagged,
+    trained_on, flagged = _training(training, reports, suspect, reading)
+    case = RepairCase(suspect.module, suspect.tensor, len(suspect.classes), suspect.modality, tunes, trained_on, flagged,
                       *(told or found or (None, None)))
     for note in notes:
         listener(Note(note))
@@ -114,8 +114,7 @@ def opened(model: Any, *, factory: str = "", classes: Sequence[str] = (), shape:
 
 def samples(suspect: Suspect, data: Dataset) -> tuple[Samples, tuple[str, ...]]:
     """Rows and codes as the model has them, and what was inferred. Raises UsageError where data and model do not belong together."""
-    if data.modality != suspect.modality:
-        raise UsageError(f"the model reads {suspect.modality}, the data are {data.modality}", advice="give samples of its kind")
+    x = rows(suspect, data)
     if data.labels is None:
         raise UsageError("trusted samples need labels", advice="name the label column with --label")
     if len(np.unique(data.labels.codes[data.labels.codes >= 0])) < 2:
@@ -132,11 +131,14 @@ def samples(suspect: Suspect, data: Dataset) -> tuple[Samples, tuple[str, ...]]:
         strange = sorted(set(names) - set(place))
         raise UsageError(f"the model has no class {line(strange[0], 60)!r}",
                          advice="it has: " + ", ".join(line(c, 40) for c in suspect.classes[:20]))
-    return Samples(_rows(suspect, data), np.asarray(codes, np.int64)), notes
+    return Samples(x, np.asarray(codes, np.int64)), notes
 
 
-def _rows(suspect: Suspect, data: Dataset) -> np.ndarray:
+def rows(suspect: Suspect, data: Dataset) -> np.ndarray:
+    """(n, ...) rows as the model reads them: pictures at its size, texts as they are. Raises UsageError for tables."""
     inputs = data.inputs
+    if data.modality != suspect.modality:
+        raise UsageError(f"the model reads {suspect.modality}, the data are {data.modality}", advice="give samples of its kind")
     if isinstance(inputs, Texts):
         return inputs.values
     if not isinstance(inputs, Images):
@@ -145,8 +147,8 @@ def _rows(suspect: Suspect, data: Dataset) -> np.ndarray:
     if inputs.uniform and len(inputs) and tuple(inputs.sizes[0]) == (height, width):
         return inputs.dense()
     out = np.zeros((len(inputs), height, width, 3), np.uint8)
-    for rows, batch in inputs.chunks():
-        out[rows] = np.stack([fit(p, height, width) for p in batch])
+    for some, batch in inputs.chunks():
+        out[some] = np.stack([fit(p, height, width) for p in batch])
     return out
 
 
@@ -189,13 +191,13 @@ def _training(training: object, reports: Sequence[Report], suspect: Suspect,
     if training is None:
         return None, None
     data = api.load(training, None, reading)
-    rows, _ = samples(suspect, data)
+    given, _ = samples(suspect, data)
     listed = {i for r in reports if r.subject.get("kind", "dataset") == "dataset" for f in r.counted for i in f.quarantined}
     scanned = [r for r in reports if r.subject.get("kind", "dataset") == "dataset"]
     if scanned and all(r.subject.get("fingerprint") != data.fingerprint for r in scanned):
         raise UsageError("the report is about other data than --training", advice="scan the training data as they are now")
     flagged = np.fromiter((str(i) in listed for i in data.ids), bool, len(data))
-    return rows, flagged if scanned else None
+    return given, flagged if scanned else None
 
 
 def _repaired(suspect: Suspect, mended: Mended) -> Suspect | None:

@@ -30,13 +30,13 @@ def passes(n: int, steps: int, batch: int) -> int:
 
 
 def tune(module: Any, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator, *, tensor: Callable[[Any], Any], loss: Loss,
-         steps: int = 300, rate: float = 0.01, batch: int = 32, decay: float = 5e-4, rho: float = 0.0, shift: int = 0,
-         parameters: Iterable[Any] | None = None, after: Callable[[], None] | None = None, statistics: bool = True) -> Any:
+         steps: int = 100, rate: float = 0.01, batch: int = 64, decay: float = 0.0, rho: float = 0.0, shift: int = 0,
+         parameters: Iterable[Any] | None = None, after: Callable[[], None] | None = None, statistics: bool = False) -> Any:
     """About `steps` steps of momentum descent on `loss`, up and down one cycle of the rate; changes `module` in place.
 
     `rho` > 0: sharpness-aware steps that are measured in units of each weight's own size (Kwon et al. 2021, arXiv 2102.11600), at
     twice the time. `shift` > 0 (pictures): each batch is moved by up to so many pixels. `parameters`: only those move. `after` is
-    called after each step. `statistics` False keeps those of batch normalisation as they are. Evaluation mode afterwards.
+    called after each step. `statistics` True moves those of batch normalisation too, which few samples spoil. Evaluation mode afterwards.
     """
     import torch
 
@@ -108,16 +108,16 @@ def _climb(moving: list[Any], module: Any, rho: float, optimiser: Any, loss: Cal
         torch._foreach_sub_(changed, steps)
 
 
-def anchored(original: Any, smoothing: float = 0.1, weight: float = 1.0) -> Loss:
-    """Label loss with smoothing, and `weight` times the distance from what `original` answers to the same clean inputs and to mixtures.
+def anchored(original: Any, labels: float = 0.1, weight: float = 10.0, smoothing: float = 0.0) -> Loss:
+    """`labels` times the label loss, and `weight` times the distance from what `original` answers to mixtures of clean inputs.
 
-    Mixtures of two clean samples each (`mixed`) hold far more places fast than the samples alone, and carry no trigger.
+    Mixtures of two clean samples each (`mixed`) hold far more places fast than the samples alone, and carry no trigger: with them some
+    hundred samples keep what the network knows.
     """
     from torch.nn import functional
 
     def loss(module: Any, inputs: Any, own: Any, part: np.ndarray) -> Any:
-        out = logits_of(module(inputs))
-        total = functional.cross_entropy(out, own, label_smoothing=smoothing)
+        total = labels * functional.cross_entropy(logits_of(module(inputs)), own, label_smoothing=smoothing)
         if weight:
             blend = mixed(inputs)
             total = total + weight * apart(original, blend, logits_of(module(blend)))
@@ -127,13 +127,26 @@ def anchored(original: Any, smoothing: float = 0.1, weight: float = 1.0) -> Loss
 
 
 def mixed(inputs: Any) -> Any:
-    """Each row mixed with another one at a random share; inputs that are not numbers with a fraction (tokens) as they are."""
+    """Each row mixed with another one: half of them at a random share, of pictures the other half by a rectangle of the other one.
+
+    Inputs that are not numbers with a fraction (tokens) stay as they are.
+    """
     import torch
 
     if not inputs.is_floating_point():
         return inputs
-    share = torch.rand((len(inputs), *(1,) * (inputs.ndim - 1)))
-    return inputs.lerp(inputs[torch.randperm(len(inputs))], share)
+    other = inputs[torch.randperm(len(inputs))]
+    blend = inputs.lerp(other, torch.rand((len(inputs), *(1,) * (inputs.ndim - 1))))
+    if inputs.ndim == 4:
+        inside = []
+        for size in inputs.shape[2:]:
+            ends = (torch.rand(len(inputs), 2) * (size + 1)).sort(dim=1).values
+            at = torch.arange(size)[None] + 0.5
+            inside.append((at >= ends[:, :1]) & (at < ends[:, 1:]))
+        box = inside[0][:, None, :, None] & inside[1][:, None, None, :]
+        cut = torch.rand(len(inputs), 1, 1, 1) < 0.5
+        blend = torch.where(cut, torch.where(box, other, inputs), blend)
+    return blend
 
 
 def apart(original: Any, inputs: Any, out: Any) -> Any:

@@ -34,9 +34,9 @@ class Anp(ModelRepair):
     info: ClassVar[Info] = Info(name="anp", summary="silence channels whose small disturbance brings the backdoor out",
                                 modalities=("image",), threats=("backdoor-dirty-label", "backdoor-clean-label"),
                                 needs=("clean",), extras=("torch",),
-                                cost="150 steps of 4 passes", reference="Wu and Wang 2021, arXiv 2110.14430")
+                                cost="80 steps of 4 passes", reference="Wu and Wang 2021, arXiv 2110.14430")
 
-    def __init__(self, *, steps: int = 150, eps: float = 0.4, weight: float = 0.2, rate: float = 0.2) -> None:
+    def __init__(self, *, steps: int = 80, eps: float = 0.4, weight: float = 0.2, rate: float = 0.2) -> None:
         self.steps = steps
         self.eps = eps
         self.weight = weight

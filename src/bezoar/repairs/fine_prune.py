@@ -31,10 +31,10 @@ class FinePrune(ModelRepair):
 
     info: ClassVar[Info] = Info(name="fine-prune", summary="silence channels that clean inputs leave asleep, then tune",
                                 modalities=("image",), threats=("backdoor-dirty-label",),
-                                needs=("clean",), extras=("torch",), cost="seconds, and 200 steps",
+                                needs=("clean",), extras=("torch",), cost="seconds, and 80 steps",
                                 reference="Liu et al. 2018, arXiv 1805.12185")
 
-    def __init__(self, *, share: float = 0.8, steps: int = 200, rate: float = 0.01, anchor: float = 1.0, shift: int = 1) -> None:
+    def __init__(self, *, share: float = 0.8, steps: int = 80, rate: float = 0.01, anchor: float = 3.0, shift: int = 1) -> None:
         self.share = share
         self.steps = steps
         self.rate = rate
@@ -58,7 +58,7 @@ class FinePrune(ModelRepair):
                     module.load_state_dict(before)
                     break
             asleep = _asleep(pair)
-            return tune(module, x, codes, rng, tensor=case.tensor, loss=anchored(original, weight=self.anchor), steps=self.steps,
+            return tune(module, x, codes, rng, tensor=case.tensor, loss=anchored(original, 1.0, self.anchor), steps=self.steps,
                         rate=self.rate, shift=self.shift, after=lambda: silence(pair, asleep))
 
 

@@ -28,10 +28,10 @@ class FineTune(ModelRepair):
 
     info: ClassVar[Info] = Info(name="fine-tune", summary="plain fine-tuning on trusted samples, the baseline",
                                 modalities=("image", "text"), threats=("backdoor-dirty-label",),
-                                needs=("clean",), extras=("torch",), cost="300 steps of 2 passes",
+                                needs=("clean",), extras=("torch",), cost="100 steps of 2 passes",
                                 reference="Liu et al. 2018, arXiv 1805.12185")
 
-    def __init__(self, *, steps: int = 300, rate: float = 0.01, anchor: float = 0.0, shift: int = 1) -> None:
+    def __init__(self, *, steps: int = 100, rate: float = 0.01, anchor: float = 0.0, shift: int = 1) -> None:
         self.steps = steps
         self.rate = rate
         self.anchor = anchor
@@ -42,5 +42,5 @@ class FineTune(ModelRepair):
         assert case.clean is not None
         with seeded(int(rng.integers(1 << 31))):
             original = copy.deepcopy(case.module).eval()
-            return tune(case.module, case.clean.x, case.clean.codes, rng, tensor=case.tensor, loss=anchored(original, weight=self.anchor),
-                        steps=self.steps, rate=self.rate, shift=self.shift)
+            return tune(case.module, case.clean.x, case.clean.codes, rng, tensor=case.tensor, loss=anchored(original, 1.0, self.anchor),
+                        steps=self.steps, rate=self.rate, shift=self.shift, statistics=True)

@@ -32,9 +32,9 @@ class Fst(ModelRepair):
     info: ClassVar[Info] = Info(name="fst", summary="tune with a new classifier that is kept away from the old one",
                                 modalities=("image", "text"), threats=("backdoor-dirty-label", "backdoor-clean-label"),
                                 needs=("clean",), extras=("torch",),
-                                cost="300 steps of 2 passes", reference="Min et al. 2023, arXiv 2310.01875")
+                                cost="150 steps of 2 passes", reference="Min et al. 2023, arXiv 2310.01875")
 
-    def __init__(self, *, steps: int = 300, rate: float = 0.01, away: float = 0.2, anchor: float = 1.0, shift: int = 1) -> None:
+    def __init__(self, *, steps: int = 150, rate: float = 0.01, away: float = 0.2, anchor: float = 1.0, shift: int = 1) -> None:
         self.steps = steps
         self.rate = rate
         self.away = away
@@ -51,7 +51,7 @@ class Fst(ModelRepair):
             old = head.weight.detach().clone()
             size = torch.linalg.vector_norm(old)
             head.reset_parameters()
-            near = anchored(original, weight=self.anchor)
+            near = anchored(original, 1.0, self.anchor)
 
             def loss(module: Any, inputs: Any, own: Any, part: np.ndarray) -> Any:
                 return near(module, inputs, own, part) + self.away * (head.weight * old).sum()

@@ -3,7 +3,7 @@
 Every step goes down from the worst point near the present weights, near in units of each weight's own size, so large outlying weights
 are moved most. The answers of the original to clean inputs anchor it, which keeps accuracy where samples are few.
 Fails against triggers that sit on many small weights, where trusted samples are under some dozen per class, and where they are not
-what the model reads in use. Cost: four passes per step, about a minute for a small network and 200 samples.
+what the model reads in use. Cost: six passes per step.
 Paper: Zhu et al. 2023 (FT-SAM), arXiv 2304.11823.
 """
 
@@ -32,9 +32,9 @@ class FtSam(ModelRepair):
 
     info: ClassVar[Info] = Info(name="ft-sam", summary="sharpness-aware fine-tuning on trusted samples", modalities=("image", "text"),
                                 threats=("backdoor-dirty-label", "backdoor-clean-label"), needs=("clean",), extras=("torch",),
-                                cost="400 steps of 4 passes", reference="Zhu et al. 2023, arXiv 2304.11823")
+                                cost="100 steps of 6 passes", reference="Zhu et al. 2023, arXiv 2304.11823")
 
-    def __init__(self, *, steps: int = 400, rate: float = 0.02, rho: float = 2.0, anchor: float = 1.0, shift: int = 1) -> None:
+    def __init__(self, *, steps: int = 100, rate: float = 0.01, rho: float = 1.0, anchor: float = 3.0, shift: int = 1) -> None:
         self.steps = steps
         self.rate = rate
         self.rho = rho
@@ -46,5 +46,6 @@ class FtSam(ModelRepair):
         assert case.clean is not None
         with seeded(int(rng.integers(1 << 31))):
             original = copy.deepcopy(case.module).eval()
-            return tune(case.module, case.clean.x, case.clean.codes, rng, tensor=case.tensor, loss=anchored(original, weight=self.anchor),
-                        steps=self.steps, rate=self.rate, rho=self.rho, shift=self.shift)
+            loss = anchored(original, 1.0, self.anchor, smoothing=0.1)
+            return tune(case.module, case.clean.x, case.clean.codes, rng, tensor=case.tensor, loss=loss, steps=self.steps,
+                        rate=self.rate, rho=self.rho, shift=self.shift, statistics=True)

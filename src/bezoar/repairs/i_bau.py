@@ -36,7 +36,7 @@ class IBau(ModelRepair):
                                 needs=("clean",), extras=("torch",),
                                 cost="20 rounds of about 20 passes", reference="Zeng et al. 2022, arXiv 2110.03735")
 
-    def __init__(self, *, rounds: int = 20, inner: int = 5, rate: float = 1e-3, length: float = 0.3, anchor: float = 1.0) -> None:
+    def __init__(self, *, rounds: int = 20, inner: int = 5, rate: float = 1e-3, length: float = 0.3, anchor: float = 10.0) -> None:
         self.rounds = rounds
         self.inner = inner
         self.rate = rate

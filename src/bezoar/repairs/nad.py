@@ -32,10 +32,10 @@ class Nad(ModelRepair):
     """
 
     info: ClassVar[Info] = Info(name="nad", summary="distil attention maps from a tuned copy", modalities=("image",),
-                                threats=("backdoor-dirty-label",), needs=("clean",), extras=("torch",), cost="400 steps of 3 passes",
+                                threats=("backdoor-dirty-label",), needs=("clean",), extras=("torch",), cost="160 steps of 3 passes",
                                 reference="Li et al. 2021, arXiv 2101.05930")
 
-    def __init__(self, *, steps: int = 200, rate: float = 0.01, beta: float = 500.0, places: int = 3, shift: int = 1) -> None:
+    def __init__(self, *, steps: int = 80, rate: float = 0.01, beta: float = 500.0, places: int = 3, shift: int = 1) -> None:
         self.steps = steps
         self.rate = rate
         self.beta = beta
@@ -52,7 +52,7 @@ class Nad(ModelRepair):
         with seeded(int(rng.integers(1 << 31))):
             original = copy.deepcopy(case.module).eval()
             where = [-1 - k for k in range(min(self.places, len(convolutions(original))))]
-            teacher = tune(copy.deepcopy(case.module), x, codes, rng, tensor=case.tensor, loss=anchored(original, weight=0.0),
+            teacher = tune(copy.deepcopy(case.module), x, codes, rng, tensor=case.tensor, loss=anchored(original, 1.0, 0.0),
                            steps=self.steps, rate=self.rate, shift=self.shift)
 
             def loss(module: Any, inputs: Any, own: Any, part: np.ndarray) -> Any:
