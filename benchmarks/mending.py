@@ -36,7 +36,7 @@ from measure import interval
 CACHE = Path(tempfile.gettempdir()) / "bezoar-victims"
 SHARE = 0.05
 IMPLANTED = 0.8
-PARTS = ("repairs", "networks", "core/model_repair.py", "mending.py")
+PARTS = ("networks/tuning.py", "networks/training.py", "networks/builds.py", "core/model_repair.py", "mending.py")
 KNOWS = {"unlearn": ("clean", "trigger"), "retrain": ("clean", "training", "flagged"), "unlearn-flagged": ("clean", "training", "flagged"),
          "clp": ()}
 """What each repair is told; the others see clean samples alone."""
@@ -117,9 +117,9 @@ def told(everything: RepairCase, repair: str) -> RepairCase:
     return everything
 
 
-def run(case: Case, seed: int, repairs: list[str], ledger: Ledger, version: str, stop: float) -> None:
+def run(case: Case, seed: int, repairs: list[str], ledger: Ledger, stop: float) -> None:
     """All repairs of one model; a row each."""
-    todo = [r for r in repairs if not ledger.has(version, case=case.name, seed=seed, repair=r)]
+    todo = [r for r in repairs if not ledger.has(version_of(r), case=case.name, seed=seed, repair=r)]
     if not todo or time.monotonic() > stop:
         return
     model = made(case, seed)
@@ -128,7 +128,8 @@ def run(case: Case, seed: int, repairs: list[str], ledger: Ledger, version: str,
     success = before.success["recovered"].value if before.success else 0.0
     twin = mending.reactivation(ground, model.twin)["recovered"].value if success >= IMPLANTED else None
     for repair in todo:
-        row = {"case": case.name, "family": case.family, "dataset": case.dataset, "seed": seed, "repair": repair, "version": version,
+        row = {"case": case.name, "family": case.family, "dataset": case.dataset, "seed": seed, "repair": repair,
+               "version": version_of(repair),
                "knows": ", ".join(KNOWS.get(repair, ("clean",))) or "nothing", "asr_before": success, "implanted": success >= IMPLANTED,
                "accuracy_before": before.accuracy.value, "twin": twin, "clean": len(model.everything.clean or ()), "error": ""}
         if success >= IMPLANTED:
@@ -170,13 +171,10 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(out)
 
 
-def version_of_repairs() -> str:
-    """Changes with any code that can change a figure."""
-    files = [Path(__file__)]
-    for part in PARTS:
-        path = SOURCE / part
-        files += list(path.rglob("*.py")) if path.is_dir() else [path]
-    return _hash(files)
+def version_of(repair: str) -> str:
+    """Changes with any code that can change a figure of that repair."""
+    own = registry.get("repairs", repair.removesuffix("-flagged")).__module__.rsplit(".", 1)[1]
+    return _hash([SOURCE / part for part in (*PARTS, f"repairs/{own}.py")])
 
 
 def main() -> int:
@@ -195,10 +193,10 @@ def main() -> int:
     if given.list or given.table:
         print("\n".join(c.name for c in here) if given.list else table(ledger.rows))
         return 0
-    stop, version = time.monotonic() + 60 * given.minutes, version_of_repairs()
+    stop = time.monotonic() + 60 * given.minutes
     for seed in range(given.first, given.first + given.seeds):
         for case in here:
-            run(case, seed, given.repairs.split(","), ledger, version, stop)
+            run(case, seed, given.repairs.split(","), ledger, stop)
     print(table(ledger.rows))
     return 0
 

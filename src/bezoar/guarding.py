@@ -69,7 +69,7 @@ def guard(model: Any, clean: object, y: object = None, *, rate: float = 0.01, mi
     model   as for `repair`
     clean   trusted samples with labels, 20 or more; the more, the smaller the p-values that can be reached (1 / half of them)
     rate    share of clean inputs that may be flagged
-    mixes   further passes per input that look at mixtures with trusted samples (STRIP); 0 costs about one pass more than answering
+    mixes   further passes per input that look at mixtures with trusted samples (STRIP); each costs as much as answering does
     purify  'mask' (cover the deciding region), 'blur', 'jpeg': answer flagged pictures after washing; '' only flags
 
     Raises UsageError where trusted samples are too few for the rate. Fails for triggers that work on part of the classes as a natural
