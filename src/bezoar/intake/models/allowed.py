@@ -85,7 +85,9 @@ _BUILTIN = ("builtins", "__builtin__")
 CALLS = {**{("collections", n): n for n in ("OrderedDict", "defaultdict")}, ("argparse", "Namespace"): "Namespace",
          **{("torch._utils", n): n for n in ("_rebuild_tensor_v2", "_rebuild_tensor", "_rebuild_parameter")},
          ("torch", "Size"): "Size", ("torch", "device"): "device", ("numpy", "dtype"): "dtype", ("_codecs", "encode"): "encode",
-         **{(m, n): n for m in _NUMPY for n in ("scalar", "_reconstruct")}, **{(m, "set"): "set" for m in _BUILTIN}}
+         **{(m, n): n for m in _NUMPY for n in ("scalar", "_reconstruct")},
+         **{(m, "_frombuffer"): "_frombuffer" for m in ("numpy.core.numeric", "numpy._core.numeric")},
+         **{(m, "set"): "set" for m in _BUILTIN}}
 NDARRAY = ("numpy", "ndarray")
 BENIGN_CODE = ("torch.nn.", "torch.optim.", "torchvision.models.", "transformers.models.", "timm.")
 OLD_LIBRARY = frozenset({"__builtin__", "__main__", "copy_reg", "commands", "nt", "posix", "pip", "setuptools", "pkg_resources"})
@@ -129,8 +131,8 @@ def built(target: Any, state: Any, found: list[Named]) -> Any:
     if isinstance(target, Opaque) or isinstance(state, Opaque):
         return target
     if isinstance(target, NumpyType):
-        _need(type(state) is tuple and len(state) in (8, 9) and state[1] in ("<", "|", "=") and state[2] is None and state[3] is None
-              and state[4] is None)
+        _need(type(state) is tuple and len(state) == 8 and type(state[0]) is int and state[1] in ("<", "|", "=")
+              and state[2:] == (None, None, None, -1, -1, 0))
         return target
     if isinstance(target, NumpyArray):
         _need(type(state) is tuple and len(state) == 5 and state[0] == 1 and _counts(state[1]) and isinstance(state[2], NumpyType)
@@ -225,6 +227,11 @@ def _array(kind: Any, shape: Any, code: Any) -> NumpyArray:
     return NumpyArray()
 
 
+def _buffer(data: Any, kind: Any, shape: Any, order: Any) -> NumpyArray:
+    _need(type(data) is bytes and isinstance(kind, NumpyType) and _counts(shape) and order in ("C", "F", "A"))
+    return NumpyArray()
+
+
 def _scalar(kind: Any, data: Any) -> float | int | str:
     _need(isinstance(kind, NumpyType) and type(data) is bytes and len(data) <= 16)
     import numpy as np
@@ -254,4 +261,4 @@ def _set(items: Any = ()) -> set[Any]:
 MAKERS: dict[str, Any] = {
     "OrderedDict": _ordered, "defaultdict": _default, "Namespace": lambda: Ordered(__namespace__=True),
     "_rebuild_tensor_v2": _tensor, "_rebuild_tensor": _tensor, "_rebuild_parameter": _parameter, "Size": _size, "device": _device,
-    "dtype": _dtype, "scalar": _scalar, "_reconstruct": _array, "encode": _encode, "set": _set}
+    "dtype": _dtype, "scalar": _scalar, "_reconstruct": _array, "_frombuffer": _buffer, "encode": _encode, "set": _set}

@@ -26,6 +26,8 @@ from bezoar.intake.models.parsing import Nowhere, most_bytes, parse
 from bezoar.intake.models.verdicts import INCONCLUSIVE, REFUSED, SAFE, Weights
 
 BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from bezoar.intake.models.apart import child; child(*sys.argv[2:])"
+WARM = "{% for m in messages %}{{ m['a\\x5f'] | trim }}{% endfor %}"
+"""A template whose scan imports all that the scan of any other one needs."""
 MOST_ANSWER = 64 * MIB
 HEADROOM = 192 * MIB
 ALIGNED = 64
@@ -122,15 +124,14 @@ def _array(row: Any, whole: np.ndarray) -> np.ndarray | None:
 
 def child(model: str, data: str, answer: str, size: str, suffix: str, limits: str, arrays: str, seconds: str) -> None:
     """What runs apart. Everything that it may need is imported before it is locked in."""
-    from bezoar.intake.models import cage
+    from bezoar.intake.models import cage, templates
 
     bounds, length = Limits(**json.loads(limits)), int(size)
     most = most_bytes(length, bounds)
     sink = _File(int(data), most) if arrays == "1" else Nowhere(most)
     view = memoryview(mmap.mmap(int(model), length, access=mmap.ACCESS_READ))
     if may_hold_templates(view):
-        import jinja2.ext
-        import jinja2.sandbox  # noqa: F401
+        templates.problems(WARM)
     base = cage.address_space() or (1 << 30)
     cage.limit(base + HEADROOM + 2 * most + length // 8, int(seconds), 2 * most + MOST_ANSWER)
     caged = cage.lock()

@@ -17,6 +17,8 @@ LOCAL, CENTRAL, END, END64, LOCATOR, DESCRIPTOR = (b"PK\x03\x04", b"PK\x01\x02",
 MOST_MEMBERS = 200_000
 FLAGS = 0x0002 | 0x0004 | 0x0008 | 0x0800
 FULL = 0xFFFFFFFF
+EXTRAS = frozenset({0x0001, 0x4246, 0x5455, 0x7875, 0x5855, 0x000A})
+"""Extra fields that do not change what a member is: wide sizes, torch's padding, times, owners."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +167,18 @@ def _wide(extra: bytes, values: list[int]) -> list[int]:
         if len(body) != length:
             raise Hostile("its zip members have extra fields that do not fit")
         at += 4 + length
+        if kind not in EXTRAS or (kind == 1 and (found or length % 8)):
+            raise Hostile("its zip members have extra fields that give other names or sizes")
         if kind == 1:
-            if found:
-                raise Hostile("its zip members have doubled extra fields")
             found = True
-            words = list(struct.unpack(f"<{len(body) // 8}Q", body[:len(body) // 8 * 8]))
+            words = list(struct.unpack(f"<{length // 8}Q", body))
             for i, value in enumerate(values):
                 if value == FULL and words:
                     out[i] = words.pop(0)
+            if words:
+                raise Hostile("its zip members state sizes twice")
+    if at != len(extra):
+        raise Hostile("its zip members have extra fields that do not fit")
     return out
 
 

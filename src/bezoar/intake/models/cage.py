@@ -6,6 +6,7 @@ compute, read and write what it holds open, and end: no open, no socket, no exec
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import platform
 import resource
@@ -29,7 +30,8 @@ def limit(memory: int, seconds: int, written: int) -> None:
                          (resource.RLIMIT_AS, memory)):
         hard = resource.getrlimit(what)[1]
         amount = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
-        resource.setrlimit(what, (amount, amount))
+        with contextlib.suppress(ValueError, OSError):  # some systems know a limit by name only
+            resource.setrlimit(what, (amount, amount))
 
 
 def address_space() -> int:

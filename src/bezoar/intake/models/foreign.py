@@ -83,7 +83,7 @@ def _keras(root: Any) -> None:
 def saved_model(raw: memoryview) -> None:
     """TensorFlow graphs are programs. Always raises."""
     whole = bytes(raw)
-    found = [op.decode() for op in TF_OPS if re.search(rb"[\x00-\x1f]" + op + rb"[^A-Za-z0-9]", whole)]
+    found = [op.decode() for op in TF_OPS if re.search(rb"[\x00-\x1f]" + op + rb"(?![A-Za-z0-9])", whole)]
     active = [op for op in found if op not in ("SaveV2", "MergeV2Checkpoints", "ShardedFilename")]
     if active:
         raise Hostile(f"it is a TensorFlow graph with operations that touch files or call Python: {', '.join(active)}; export it to ONNX")
@@ -106,11 +106,11 @@ def lightgbm(raw: memoryview, extra: dict[str, Any]) -> None:
     raise Unknown("it is a LightGBM model; its trees are not opened as weights: export it to ONNX, or audit it as a Python callable")
 
 
-def text(raw: memoryview, extra: dict[str, Any]) -> None:
+def text(raw: memoryview, suffix: str, extra: dict[str, Any]) -> None:
     """Templates and settings: Hostile where one reaches out. Passes otherwise; there are no weights in it."""
     if len(raw) > 64 << 20:
         raise TooMuch("it is a text of more than 64 MiB")
-    found = templates_in(bytes(raw))
+    found = templates_in(bytes(raw), suffix)
     lines = [line for template in found[:1000] for line in problems(template)]
     extra["templates"] = len(found)
     if lines:

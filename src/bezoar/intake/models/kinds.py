@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickletools
 import re
+import struct
 
-from bezoar.intake.models.verdicts import Hostile
+from bezoar.intake.models.verdicts import Hostile, Unknown
 
 ZIP, PICKLE, SAFETENSORS, NPY, HDF5, GGUF, ONNX, XGBOOST, LIGHTGBM, TEXT, SAVED_MODEL, PACKED, ARCHIVE, UNKNOWN = (
     "zip", "pickle", "safetensors", "npy", "hdf5", "gguf", "onnx", "xgboost", "lightgbm", "text", "saved model", "compressed", "archive",
@@ -14,8 +16,9 @@ STARTS = ((b"PK\x03\x04", ZIP), (b"PK\x05\x06", ZIP), (b"\x93NUMPY", NPY), (b"\x
           (b"Rar!\x1a\x07", ARCHIVE), (b"\x1f\x8b", PACKED), (b"BZh", PACKED), (b"\xfd7zXZ\x00", PACKED), (b"\x28\xb5\x2f\xfd", PACKED),
           (b"\x04\x22\x4d\x18", PACKED), (b"ZF", PACKED), (b"x\x01", PACKED), (b"x\x5e", PACKED), (b"x\x9c", PACKED), (b"x\xda", PACKED),
           (b"tree\nversion=", LIGHTGBM), (b"\x7fELF", UNKNOWN), (b"MZ", UNKNOWN), (b"#!", UNKNOWN))
-OLD_GLOBAL = re.compile(rb"[ci]([A-Za-z_][\w.]*)\n([A-Za-z_][\w.]*)\n")
+OLD_GLOBAL = re.compile(rb"[ci]([A-Za-z_][\w.]{0,200})\n([A-Za-z_][\w.]{0,200})\n")
 """A global as pickle protocols 0 and 1 name it."""
+CALLING = frozenset({"REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD"})
 EXPECTED = {".safetensors": (SAFETENSORS,), ".npy": (NPY,), ".npz": (ZIP,), ".onnx": (ONNX,), ".gguf": (GGUF,), ".h5": (HDF5,),
             ".hdf5": (HDF5,), ".keras": (ZIP,), ".ubj": (XGBOOST,), ".json": (TEXT, XGBOOST), ".jinja": (TEXT,), ".txt": (TEXT, LIGHTGBM)}
 TORCH = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".model", ".pkl", ".pickle", ".th")
@@ -43,7 +46,7 @@ def _unmarked(raw: memoryview, head: bytes) -> str:
         return PICKLE
     if head.startswith(b"{L") and b"learner" in head:
         return XGBOOST
-    if bytes(raw[-2:]).rstrip()[-1:] == b"." and OLD_GLOBAL.search(head):
+    if _calls(raw):
         return PICKLE
     if _texty(head):
         return XGBOOST if head.lstrip()[:1] == b"{" and b'"learner"' in head else TEXT
@@ -52,6 +55,17 @@ def _unmarked(raw: memoryview, head: bytes) -> str:
     if head[:1] in (b"\x08", b"\x12") and (b"serve" in head or b"saved_model" in head or b"saver" in bytes(raw[-4096:])):
         return SAVED_MODEL
     return UNKNOWN
+
+
+def _calls(raw: memoryview) -> bool:
+    """Whether a pickle reader that begins at the first byte gets as far as a call: old pickles are text, whatever stands behind them."""
+    try:
+        for opcode, _, _ in pickletools.genops(bytes(raw[:1 << 20])):
+            if opcode.name in CALLING:
+                return True
+    except (ValueError, IndexError, KeyError, OverflowError, struct.error):
+        return False
+    return False
 
 
 def may_hold_templates(raw: memoryview) -> bool:
@@ -66,7 +80,7 @@ def _texty(head: bytes) -> bool:
         if error.start < len(head) - 4:
             return False
         text = head[:error.start].decode("utf-8")
-    return all(c.isprintable() or c in "\t\r\n\ufeff" for c in text) and bool(text)
+    return all(c >= " " or c in "\t\r\n\f" for c in text) and bool(text)
 
 
 def _is_model_proto(raw: memoryview) -> bool:
@@ -91,7 +105,11 @@ def _a(kind: str) -> str:
 
 
 def check_name(suffix: str, kind: str) -> None:
-    """Raises Hostile where the name promises another format than the content is."""
+    """Raises Hostile (Unknown for a text) where the name promises another format than the content is."""
     wanted = EXPECTED.get(suffix)
+    if kind == SAFETENSORS and suffix in TORCH:
+        raise Unknown(f"its content is safetensors, but its name ends in {suffix}, which others open as a pickle; rename it")
+    if kind == TEXT and (suffix in TORCH or (wanted and kind not in wanted)):
+        raise Unknown(f"its name ends in {suffix}, but it is a text: perhaps an error page or a pointer to the file was saved instead")
     if (wanted and kind not in wanted and kind != UNKNOWN) or (suffix in TORCH and kind in (NPY, HDF5, ARCHIVE) and suffix != ".ckpt"):
         raise Hostile(f"its name ends in {suffix}, but its content is {_a(kind)}")

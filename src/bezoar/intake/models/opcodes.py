@@ -23,13 +23,15 @@ _MARK = object()
 
 
 class Reader:
-    """One stream at `start` of `raw`. `value()` runs it; `end` is the byte behind STOP; `found` lists foreign globals and calls."""
+    """One stream at `start` of `raw`. `value()` runs it; `end` is the byte behind STOP; `found` lists foreign globals and calls,
+    `steps` counts opcodes."""
 
     def __init__(self, raw: bytes | memoryview, limits: Limits, start: int = 0) -> None:
         self.raw = memoryview(raw)
         self.at = start
         self.start = start
         self.end = -1
+        self.steps = 0
         self.limits = limits
         self.stack: list[Any] = []
         self.marks: list[int] = []
@@ -47,6 +49,7 @@ class Reader:
         self.at += 2
         while True:
             steps += 1
+            self.steps = steps
             if steps > self.limits.max_opcodes:
                 raise TooMuch(f"its pickle has more than {self.limits.max_opcodes:,} opcodes")
             if self.at >= size:

@@ -17,16 +17,26 @@ CODE = (".py", ".pyc", ".so", ".dll", ".dylib", ".sh", ".exe")
 PLAIN = (".md", ".gitattributes", ".gitignore", ".png", ".jpg", ".jpeg", ".svg", ".pdf", ".csv", ".vocab", ".merges", ".spm")
 MODELS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".npz", ".npy", ".onnx", ".h5", ".keras", ".gguf", ".pkl")
 MOST_FILES = 10_000
+MOST_SHARDS = 200
 
 
 def read_weights(path: str | Path, limits: Limits | None = None) -> Weights:
-    """The arrays of a model file, or of the one model file of a folder, with a verdict; see `Weights`.
+    """The arrays of a model file, or of the one model of a folder (its safetensors together), with a verdict; see `Weights`.
 
     The file is read in a child process without network, without further files and with little memory; nothing in it is run.
     Raises UnreadableInput where there is no such file, or it is empty; LimitExceeded beyond `Limits.max_file_bytes`. What the
     content holds raises nothing.
     """
-    return _read(_one(Path(path)), limits or Limits(), arrays=True)
+    parts = [_read(p, limits or Limits(), arrays=True) for p in _files(Path(path))]
+    if len(parts) == 1:
+        return parts[0]
+    verdict = worst([p.verdict for p in parts])
+    reasons = tuple(r for p in parts if p.verdict == verdict for r in p.reasons)
+    if verdict == SAFE and len({n for p in parts for n in p.arrays}) < sum(len(p.arrays) for p in parts):
+        verdict, reasons = REFUSED, ("two of its files hold arrays of one name",)
+    arrays = {n: a for p in parts for n, a in p.arrays.items()} if verdict == SAFE else {}
+    extra = {**parts[0].extra, "files": len(parts), "limit": any(p.extra.get("limit") for p in parts)}
+    return Weights(arrays, parts[0].kind, verdict, reasons, extra)
 
 
 def open_weights(path: str | Path, limits: Limits | None = None) -> Weights:
@@ -35,16 +45,17 @@ def open_weights(path: str | Path, limits: Limits | None = None) -> Weights:
     name = Path(path).name
     reason = weights.reasons[0] if weights.reasons else "it holds no arrays"
     if weights.verdict == REFUSED:
-        raise Refused(f"{name} is refused: {reason}", advice=f"do not load it elsewhere either; ask its maker to {_maker(reason)}")
+        raise Refused(f"{name} is refused: {reason}", advice="do not load it elsewhere either; ask its maker for a safetensors file")
     if weights.extra.get("limit"):
         raise LimitExceeded(f"{name} cannot be read within the limits: {reason}", advice="raise the limits if you trust it")
     if weights.verdict != SAFE or not weights.arrays:
-        raise UnreadableInput(f"{name} cannot be read: {reason}", advice="" if "convert" in reason or "export" in reason else CONVERT)
+        raise UnreadableInput(f"{name} cannot be read: {reason}", advice=_next(reason))
     return weights
 
 
-def _maker(reason: str) -> str:
-    return "save it as safetensors" if "convert" not in reason else "do so"
+def _next(reason: str) -> str:
+    told = "convert" in reason or "export" in reason
+    return "safetensors files, state dicts of torch, npz and ONNX are opened" if told else CONVERT
 
 
 def inspect(path: str | Path, limits: Limits | None = None) -> Inspection:
@@ -85,16 +96,18 @@ def _seen(weights: Weights) -> Inspection:
     return Inspection(weights.kind, weights.verdict, weights.reasons, weights.extra)
 
 
-def _one(path: Path) -> Path:
-    """The file itself, or the only model file of a folder."""
+def _files(path: Path) -> list[Path]:
+    """The file itself, or the safetensors files of a folder, or its only model file."""
     if not path.is_dir():
-        return path
+        return [path]
     found = [p for p in sorted(path.iterdir())[:MOST_FILES] if p.is_file() and p.suffix.lower() in MODELS]
-    best = [p for p in found if p.suffix.lower() == ".safetensors"] or found
-    if len(best) != 1:
-        raise UnreadableInput(f"{path.name} holds {len(best)} model files" if best else f"{path.name} holds no model file",
+    shards = [p for p in found if p.suffix.lower() == ".safetensors"]
+    if 0 < len(shards) <= MOST_SHARDS:
+        return shards
+    if len(found) != 1:
+        raise UnreadableInput(f"{path.name} holds {len(found)} model files" if found else f"{path.name} holds no model file",
                               advice="give the file itself")
-    return best[0]
+    return found
 
 
 def _read(path: Path, limits: Limits, arrays: bool) -> Weights:

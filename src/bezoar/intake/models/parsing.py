@@ -88,7 +88,7 @@ def _read(raw: memoryview, kind: str, suffix: str, limits: Limits, keep: Kept, a
     elif kind == kinds.SAVED_MODEL:
         foreign.saved_model(raw)
     elif kind == kinds.TEXT:
-        foreign.text(raw, extra)
+        foreign.text(raw, suffix, extra)
     elif kind == kinds.PACKED:
         raise Unknown("it is compressed (gzip, xz, zlib or the like), as joblib writes pickles; unpack it, and give it as safetensors")
     elif kind == kinds.ARCHIVE:

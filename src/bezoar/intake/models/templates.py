@@ -14,14 +14,16 @@ from typing import Any
 
 from bezoar.intake.models.verdicts import Hostile, Unknown
 
-DOORS = frozenset({"cycler", "joiner", "lipsum", "self", "config", "request", "url_for", "get_flashed_messages", "session", "caller",
-                   "varargs", "kwargs", "context", "environment", "os", "sys", "open", "eval", "exec", "getattr", "setattr", "globals",
-                   "locals", "vars", "builtins", "import", "compile", "breakpoint"})
-ATTRIBUTES = frozenset({"mro", "subclasses", "popen", "system", "globals", "builtins", "func_globals", "gi_frame", "gi_code", "f_globals",
-                        "f_locals", "f_back", "tb_frame", "cr_frame", "ag_frame", "environment", "eval_ctx", "format_map"})
+DOORS = frozenset({"cycler", "joiner", "lipsum", "self", "url_for", "get_flashed_messages", "os", "sys", "eval", "exec", "getattr",
+                   "setattr", "globals", "locals", "builtins", "compile", "breakpoint"})
+"""Names that reach Python in the sandboxes that templates are rendered in; names of plain variables ("config", "context") are not here."""
+ATTRIBUTES = frozenset({"mro", "subclasses", "popen", "func_globals", "gi_frame", "gi_code", "f_globals", "f_locals", "f_back",
+                        "f_builtins", "tb_frame", "cr_frame", "ag_frame", "format_map"})
 FILTERS = frozenset({"attr", "pprint", "urlize", "xmlattr"})
 LONGEST = 1 << 20
-HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f]")
+REACHING = re.compile(r"\{[^}.\[]{0,200}[.\[]")
+"""A replacement field that reads an attribute or an item."""
+HIDDEN = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0000-\U000e007f]")
 
 
 def problems(source: str) -> list[str]:
@@ -75,22 +77,27 @@ def _problem(node: Any) -> str:
     if name.startswith("_") or name in ATTRIBUTES:
         return f"its chat template reads the attribute {name[:60]!r}"
     if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr) and node.node.attr == "format" and any(
-            isinstance(c, nodes.Const) and isinstance(c.value, str) and re.search(r"\{[^}]*[.\[]", c.value) for c in _walk(node.node.node)):
+            isinstance(c, nodes.Const) and isinstance(c.value, str) and REACHING.search(c.value) for c in _walk(node.node.node)):
         return "its chat template formats attributes into text"
     return ""
 
 
-def templates_in(raw: bytes) -> list[str]:
-    """The templates of a JSON settings file, wherever they stand, or the text itself. Raises Hostile for code that the settings ask for."""
+def templates_in(raw: bytes, suffix: str = "") -> list[str]:
+    """The templates of a JSON settings file, wherever they stand, or the text itself.
+
+    Raises Hostile for code that the settings ask for, Unknown for a .json file that is no JSON.
+    """
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise Unknown("it is no text in UTF-8") from None
-    if text.lstrip()[:1] not in ("{", "["):
+    if suffix != ".json" and text.lstrip()[:1] not in ("{", "["):
         return [text]
     try:
         root = json.loads(text)
     except (ValueError, RecursionError):
+        if suffix == ".json":
+            raise Unknown("it is no valid JSON") from None
         return [text] if "{{" in text or "{%" in text else []
     out: list[str] = []
     todo = [root]

@@ -38,7 +38,9 @@ def read_zip(archive: Archive, limits: Limits, keep: Kept, extra: dict[str, Any]
     if order not in (b"little", b"big"):
         raise Hostile("its archive states an unknown order of bytes")
     raw = archive.read(f"{top}/data.pkl", MOST_PICKLE)
-    root = _whole(Reader(raw, limits), len(raw))
+    reader = Reader(raw, limits)
+    root = _whole(reader, len(raw))
+    every = _tensors(root, limits, reader.steps)
     bytes_of: dict[str, memoryview] = {}
     kinds: dict[str, tuple[str, int]] = {}
 
@@ -50,7 +52,7 @@ def read_zip(archive: Archive, limits: Limits, keep: Kept, extra: dict[str, Any]
             bytes_of[wanted.key] = archive.read(f"{top}/data/{wanted.key}")
         return bytes_of[wanted.key]
 
-    _keep(root, limits, keep, extra, storage, swap=order == b"big")
+    _keep(root, every, keep, extra, storage, swap=order == b"big")
     for name in sorted(inside):
         if not name.startswith("data/") or name[5:] not in bytes_of:
             archive.read(f"{top}/{name}")
@@ -64,11 +66,12 @@ def read_legacy(raw: memoryview, limits: Limits, keep: Kept, extra: dict[str, An
             look_up(Global(module.decode(), name.decode()), named)
         raise foreign(named) or Unknown(f"it is a pickle of protocol 0 or 1; {CONVERT}")
     at = 0
-    parts = []
+    parts: list[Any] = []
+    steps = 0
     for wanted in ("magic", "protocol", "system", "object", "keys"):
         reader = Reader(raw, limits, at)
         parts.append(_whole(reader, None))
-        at = reader.end
+        at, steps = reader.end, steps + reader.steps
         if wanted == "magic" and parts[0] != MAGIC:
             _plain_pickle(parts[0], at, len(raw))
     _, protocol, system, root, keys = parts
@@ -77,7 +80,8 @@ def read_legacy(raw: memoryview, limits: Limits, keep: Kept, extra: dict[str, An
     if type(keys) is not list or any(type(k) is not str for k in keys) or len(set(keys)) != len(keys):
         raise Hostile("its list of storages is not what torch.save writes")
     kinds: dict[str, tuple[str, int]] = {}
-    for tensor in _tensors(root, limits):
+    every = _tensors(root, limits, steps)
+    for tensor in every:
         _same(kinds, tensor.storage)
     if set(keys) != set(kinds):
         raise Hostile("its list of storages is not that of its tensors")
@@ -92,7 +96,7 @@ def read_legacy(raw: memoryview, limits: Limits, keep: Kept, extra: dict[str, An
         at += 8 + length
     if at != len(raw):
         raise Hostile("there are bytes behind its last storage" if at < len(raw) else "it is shorter than its storages")
-    _keep(root, limits, keep, extra, lambda s: where[s.key], swap)
+    _keep(root, every, keep, extra, lambda s: where[s.key], swap)
 
 
 def _plain_pickle(value: Any, end: int, size: int) -> None:
@@ -136,16 +140,16 @@ def _same(kinds: dict[str, tuple[str, int]], storage: Storage) -> None:
         raise Hostile("it has one storage of two kinds")
 
 
-def _tensors(root: Any, limits: Limits) -> list[Tensor]:
-    """All tensors below `root`; bounds on nesting and on what sharing expands to."""
+def _tensors(root: Any, limits: Limits, steps: int) -> list[Tensor]:
+    """All tensors below `root`, which `steps` opcodes built; bounds on nesting and on what sharing expands to."""
     out: list[Tensor] = []
     seen: set[int] = set()
     todo: list[tuple[Any, int]] = [(root, 0)]
-    visits = 0
+    visits, most = 0, 10_000 + 4 * steps
     while todo:
         value, depth = todo.pop()
         visits += 1
-        if depth > limits.max_json_depth or visits > limits.max_opcodes:
+        if depth > limits.max_json_depth or visits > most:
             raise Hostile("it is nested too deep, or in itself")
         if isinstance(value, Tensor):
             if id(value) not in seen:
@@ -160,8 +164,7 @@ def _tensors(root: Any, limits: Limits) -> list[Tensor]:
     return out
 
 
-def _keep(root: Any, limits: Limits, keep: Kept, extra: dict[str, Any], storage: Callable[[Storage], memoryview], swap: bool) -> None:
-    every = _tensors(root, limits)
+def _keep(root: Any, every: list[Tensor], keep: Kept, extra: dict[str, Any], storage: Callable[[Storage], memoryview], swap: bool) -> None:
     for tensor in every:
         storage(tensor.storage)
     name, weights = state_dict(root)

@@ -1,4 +1,7 @@
-"""A model file, or a module in memory -> a `Suspect`: what auditors look at. Predictions in batches, on one thread, the same every time."""
+"""A weights file, or a module in memory -> a `Suspect`: what auditors look at.
+
+Predictions in batches, on one thread, the same every time.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +33,9 @@ KEY = "bezoar"
 Tensor = Callable[[Any], Any]
 
 
-def open_suspect(path: str | Path, *, factory: str = "", classes: Sequence[str] = (), shape: tuple[int, ...] | None = None,
-                 modality: str = "", pixels: str = "", limits: Limits | None = None) -> Suspect:
-    """The model of a weights file (safetensors, torch state dict, npz), read as data.
-
-    factory   "package.module:function" of the user's own that returns the network without weights; imported only because it is named
-    classes   K names; what the file says, else numbers
-    shape     of one input: (h, w, 3); what the file or the network says, else (32, 32, 3)
-    modality  "image", "text", "tabular"; inferred where the network is known
-    pixels    how pictures are scaled: "-1..1", "0..1", "imagenet"; inferred where the network is known
-    Raises Refused for files that would run code or lie about themselves, UnreadableInput and UsageError with what to do.
-    """
+def open_weights_file(path: str | Path, *, factory: str = "", classes: Sequence[str] = (), shape: tuple[int, ...] | None = None,
+                      modality: str = "", pixels: str = "", limits: Limits | None = None) -> Suspect:
+    """The model of a weights file, read as data; parameters and errors as those of `open_suspect`."""
     path = Path(path)
     weights = open_weights(path, limits)
     fit = architectures.module_of(weights.arrays, factory)
@@ -59,7 +54,8 @@ def suspect_from(module: Any, classes: Sequence[str] = (), shape: Sequence[int] 
     """A torch module in memory, whose call gives (n, K) logits; it is put into evaluation mode, on a GPU where there is one.
 
     tensor  rows as `shape` has them (uint8 pictures, texts, float32 rows) -> an input of the module; by default as `pixels` says
-    Other parameters as `open_suspect`. Raises AbilityFailed where the module does not answer (n, K) finite numbers for a blank input.
+    Other parameters as those of `open_suspect`. Raises AbilityFailed where the module does not answer (n, K) finite numbers for a
+    blank input.
     """
     import torch
 

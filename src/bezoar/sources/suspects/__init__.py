@@ -1,0 +1,40 @@
+"""Suspects: models that somebody else may have made, opened without running what is in their files.
+
+    open_suspect(path)             a weights file, an ONNX file, or an address
+    suspect_from(module)           a torch module in memory
+    suspect_from_callable(fn)      any function from inputs to probabilities
+    save_safetensors(model, path)  back to a file that opens again
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bezoar.core.limits import Limits
+from bezoar.core.suspect import Suspect
+from bezoar.sources.suspects.black_boxes import open_onnx, suspect_from_callable
+from bezoar.sources.suspects.endpoint import open_endpoint
+from bezoar.sources.suspects.modules import arrays_of, open_weights_file, save_safetensors, suspect_from
+
+__all__ = ["arrays_of", "open_endpoint", "open_onnx", "open_suspect", "open_weights_file", "save_safetensors", "suspect_from",
+           "suspect_from_callable"]
+
+
+def open_suspect(path: str | Path, *, factory: str = "", classes: Sequence[str] = (), shape: tuple[int, ...] | None = None,
+                 modality: str = "", pixels: str = "", limits: Limits | None = None) -> Suspect:
+    """The model of a weights file (safetensors, torch state dict, npz), of an ONNX file, or behind an http(s) address.
+
+    factory   "package.module:function" of the user's own that returns the network without weights; imported only because it is named
+    classes   K names; what the file says, else numbers; an address needs them
+    shape     of one input: (h, w, 3); what the file or the network says, else (32, 32, 3)
+    modality  "image", "text", "tabular"; inferred where the network is known
+    pixels    how pictures are scaled: "-1..1", "0..1", "imagenet"; inferred where the network is known
+    Raises Refused for files that would run code or lie about themselves, LimitExceeded beyond the limits, UnreadableInput and
+    UsageError with what to do, Unavailable where torch or onnxruntime is missing.
+    """
+    if str(path).startswith(("http://", "https://")):
+        return open_endpoint(str(path), classes, shape=shape or (), modality=modality or "image")
+    if Path(path).suffix.lower() == ".onnx":
+        return open_onnx(path, classes=classes, shape=shape, pixels=pixels or "0..1", limits=limits)
+    return open_weights_file(path, factory=factory, classes=classes, shape=shape, modality=modality, pixels=pixels, limits=limits)
