@@ -63,7 +63,8 @@ class Guard:
 
 
 def guard(model: Any, clean: object, y: object = None, *, rate: float = 0.01, mixes: int = 0, purify: str = "", seed: int = 0,
-          reading: Reading | None = None, factory: str = "", classes: Sequence[str] = (), shape: Sequence[int] = ()) -> Guard:
+          reading: Reading | None = None, factory: str = "", classes: Sequence[str] = (), shape: Sequence[int] = (),
+          pixels: str = "") -> Guard:
     """A function that answers inputs as the model does and flags those that carry a trigger.
 
     model   as for `repair`
@@ -81,7 +82,7 @@ def guard(model: Any, clean: object, y: object = None, *, rate: float = 0.01, mi
         raise UsageError(f"no way {purify!r} to purify", advice="ways are: " + ", ".join(WAYS))
     if not 0 < rate < 1 or mixes < 0:
         raise UsageError(f"rate {rate} is a share between 0 and 1, mixes {mixes} a number of passes", advice="the defaults are 0.01 and 0")
-    suspect = remedy.opened(model, factory=factory, classes=classes, shape=shape)
+    suspect = remedy.opened(model, factory=factory, classes=classes, shape=shape, pixels=pixels)
     if suspect.module is None or suspect.tensor is None:
         raise UsageError("a black box shows no inner layers to watch", advice="give the weights themselves")
     trusted, _ = remedy.samples(suspect, api.load(clean, y, reading))

@@ -182,7 +182,11 @@ def bench(case: RepairCase, check: Samples, allowed: Allowed, seed: int, trigger
         keep = goal != own
         if keep.any():
             aims[name] = (x[keep], own[keep], goal[keep])
-    return Bench(case, check, dict(triggers), allowed, seed, ask(case.module, check.x, case), aims)
+    answers = ask(case.module, check.x, case)
+    if (answers == check.codes).mean() <= 1.2 / case.classes:
+        raise UsageError(f"the model is right on {(answers == check.codes).mean():.0%} of the trusted samples, as by chance",
+                         advice="are the order of its classes, the size and the scale of its inputs right?")
+    return Bench(case, check, dict(triggers), allowed, seed, answers, aims)
 
 
 def _mapping(answers: np.ndarray, own: np.ndarray, classes: int) -> np.ndarray:

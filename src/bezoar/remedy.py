@@ -51,7 +51,7 @@ def repair(model: Any, clean: object, y: object = None, *, test: object = None,
            report: str | Path | Report | Sequence[str | Path | Report] = (), trigger: str | Path | Trigger | None = None,
            target: str = "", training: object = None, repairs: Sequence[str] | None = None, allowed: Allowed | None = None,
            every: bool = False, minutes: float = 0.0, seed: int = 0, reading: Reading | None = None,
-           factory: str = "", classes: Sequence[str] = (), shape: Sequence[int] = (), key: str | Path | None = None,
+           factory: str = "", classes: Sequence[str] = (), shape: Sequence[int] = (), pixels: str = "", key: str | Path | None = None,
            passphrase: str | None = None, out: str | Path | None = None, listener: Listener = deaf) -> Remedy:
     """Make a backdoored model safe, or say that it could not be done. The model that is given is never changed.
 
@@ -61,6 +61,7 @@ def repair(model: Any, clean: object, y: object = None, *, test: object = None,
     trigger   one that you know yourself, as JSON (`trigger.json`); `target` the class it leads to (inferred where left out)
     training  the data that it was trained on, as `data`
     repairs   names to try, in that order; default: all that fit, best first, until one keeps to the limits
+    pixels    how pictures are scaled, where the file does not say: "-1..1", "0..1", "imagenet"
     allowed   the limits; `every` goes on after the first accepted one; `minutes` after which no further one starts
     key       private.pem: signs the folder `out` as repair.sig
     out       a new folder for repair.json, repair.html and, where a repair was accepted, repaired.safetensors and change.json
@@ -70,7 +71,7 @@ def repair(model: Any, clean: object, y: object = None, *, test: object = None,
     """
     place = _new_folder(out)
     reading = reading or Reading()
-    suspect = opened(model, factory=factory, classes=classes, shape=shape)
+    suspect = opened(model, factory=factory, classes=classes, shape=shape, pixels=pixels)
     if suspect.module is None or suspect.tensor is None:
         raise UsageError(f"{line(suspect.name)} is a black box: it can be audited, not repaired", advice="give the weights themselves")
     given = [report] if isinstance(report, (str, Path, Report)) else report
@@ -87,7 +88,7 @@ def repair(model: Any, clean: object, y: object = None, *, test: object = None,
     trained_on, flagged = _training(training, reports, suspect, reading)
     case = RepairCase(suspect.module, suspect.tensor, len(suspect.classes), suspect.modality, tunes, trained_on, flagged,
                       *(told or found or (None, None)))
-    for note in notes:
+    for note in (*suspect.notes, *notes):
         listener(Note(note))
     triggers = {name: pair for name, pair in (("recovered", found), ("known", told)) if pair is not None}
     mended = mending.mend(case, check, allowed=allowed, repairs=mending.candidates(case, repairs), seed=seed, triggers=triggers,
@@ -99,16 +100,16 @@ def repair(model: Any, clean: object, y: object = None, *, test: object = None,
     return done
 
 
-def opened(model: Any, *, factory: str = "", classes: Sequence[str] = (), shape: Sequence[int] = ()) -> Suspect:
+def opened(model: Any, *, factory: str = "", classes: Sequence[str] = (), shape: Sequence[int] = (), pixels: str = "") -> Suspect:
     """The suspect of a file, a torch module or itself, on the processor."""
     from bezoar.sources.suspects import open_suspect, suspect_from
 
     if isinstance(model, Suspect):
         return model
     if isinstance(model, (str, Path)):
-        return open_suspect(model, factory=factory, classes=classes, shape=tuple(shape) or None)
+        return open_suspect(model, factory=factory, classes=classes, shape=tuple(shape) or None, pixels=pixels)
     if hasattr(model, "state_dict"):
-        return suspect_from(model, classes, shape)
+        return suspect_from(model, classes, shape, pixels=pixels)
     raise UsageError(f"{type(model).__name__} is no model", advice="give a weights file, a torch module or a Suspect")
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,6 +134,11 @@ def test_the_original_stays_and_no_weights_are_shared():
 def test_limits_are_shares(bad):
     with pytest.raises(UsageError):
         mending.Allowed(**bad)
+
+
+def test_a_model_that_knows_nothing_is_refused():
+    with pytest.raises(UsageError, match="as by chance"):
+        mending.mend(replace(case(), module=Toy(right=-1.0)), rows(90, 1), repairs=[Fake()])
 
 
 def test_splits_are_by_class_and_disjoint():

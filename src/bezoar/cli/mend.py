@@ -34,6 +34,7 @@ def repair(
     factory: Annotated[str, typer.Option("--model", help="package.module:function that builds the network; inferred if known.")] = "",
     classes: Annotated[str, typer.Option(help="Names of the model's classes in their order, with commas between.")] = "",
     shape: Annotated[str, typer.Option(help="Height x width of the pictures it reads, such as 32x32.")] = "",
+    pixels: Annotated[str, typer.Option(help="How pictures are scaled, if the file does not say: -1..1, 0..1, imagenet.")] = "",
     most_success: Annotated[float, typer.Option(min=0, max=1, help="Limit: attack success.")] = 0.03,
     most_drop: Annotated[float, typer.Option(min=0, max=1, help="Limit: accuracy lost.")] = 0.015,
     most_class_drop: Annotated[float, typer.Option(min=0, max=1, help="Limit: accuracy that one class loses.")] = 0.10,
@@ -57,8 +58,8 @@ def repair(
     with Progress(quiet or as_json) as progress:
         done = remedy.repair(model, data, test=test or None, report=report or (), trigger=trigger, target=target, training=training or None,
                              repairs=repairs, allowed=allowed, every=every, minutes=minutes, seed=seed, reading=how, factory=factory,
-                             classes=[c.strip() for c in classes.split(",")] if classes else (), shape=remedy.shape_of(shape), key=key,
-                             passphrase=passphrase() if key is not None else None, out=out, listener=progress)
+                             classes=[c.strip() for c in classes.split(",")] if classes else (), shape=remedy.shape_of(shape),
+                             pixels=pixels, key=key, passphrase=passphrase() if key is not None else None, out=out, listener=progress)
     if as_json:
         say_json(done.record)
     else:
