@@ -16,6 +16,8 @@ import adaptive_page
 import attacks
 import cells
 import cost
+import guarding
+import mending
 import red_team
 import spike_in
 from ledger import HERE, RESULTS
@@ -273,6 +275,26 @@ def provenance(path: Path) -> list[str]:
             *table(["part", "figure", "value", "bar", "reached", "size"], lines)]
 
 
+def repaired(results: Path) -> list[str]:
+    """Model repairs and the input filter."""
+    made, watched = (load(results / f"{name}.json")[0] for name in ("mending", "guarding"))
+    out = []
+    if made:
+        out += ["## Model repair", "",
+                "`python benchmarks/mending.py`. Means over models and seeds with a 95% Student interval; models whose attack did not",
+                "implant (success under 80%) are left out. Every repair has 5% of the training rows, clean, and what else stands under",
+                "*knows*: the planted trigger itself, which an audit may recover less well, or the true list of poisoned rows.",
+                "*Re-activated*: after careful tuning on the clean rows and ten poisoned ones; *never backdoored*: the same done to a",
+                "clean twin. Goals: success at most 3%, 1.5 points of accuracy, re-activated at most 20%; training anew 1.5%, 1 point.", "",
+                mending.table(made), ""]
+    if watched:
+        out += ["## Input filter", "",
+                "`python benchmarks/guarding.py`. Trusted samples are half of the test samples; *cost* is CPU time against answering alone",
+                f"(goal: at most {guarding.COST:g}x). Goal of the clean share: the rate in the head of the column.", "",
+                guarding.table(watched), ""]
+    return out
+
+
 def page(results: Path = RESULTS) -> str:
     """The whole page."""
     found, alarms, timed, adaptive, success, boards, spikes = (load(results / f"{name}.json") for name in (
@@ -288,7 +310,7 @@ def page(results: Path = RESULTS) -> str:
     return "\n".join([*head, *detection(found[0], adaptive[0]), *adaptive_page.section(adaptive[0]),
                       *false_alarms(alarms[0]), *spike_in.section(spikes[0]), *costs(timed[0]),
                       *red_team.section(boards[0]), *planted(success[0]),
-                      *provenance(results / "provenance.json"), *REDUCED])
+                      *provenance(results / "provenance.json"), *repaired(results), *REDUCED])
 
 
 REDUCED = [

@@ -11,6 +11,8 @@ In the order of use:
     bezoar.restore("safe/", "photos-again/")
     bezoar.attack("badnets", "photos/", "poisoned/", rate=0.01)
     bezoar.redteam("photos/", attacks=["badnets"], out="scoreboard/")
+    bezoar.repair("model.safetensors", "photos/", report="audit/report.json", out="repaired/")
+    watched = bezoar.guard("model.safetensors", "photos/")     # watched(inputs).flagged
     bezoar.sign("photos/", "private.pem")            # photos.sig, which OpenSSF model-signing verifies too
     data = bezoar.open_verified("photos/", "photos.sig", public_key="public.pem")    # only bytes that were signed
 """
@@ -24,16 +26,19 @@ if TYPE_CHECKING:
     from bezoar.core.dataset import Dataset
     from bezoar.core.errors import BezoarError, ExitCode
     from bezoar.core.report import Report
+    from bezoar.guarding import guard
     from bezoar.planting import attack, poison
     from bezoar.provenance.guard import open_verified
     from bezoar.provenance.verbs import keygen, sign, verify
     from bezoar.red import redteam
+    from bezoar.remedy import repair
 
-__all__ = ["BezoarError", "Dataset", "ExitCode", "Report", "accept", "attack", "catalogue", "clean", "explain", "keygen", "load",
-           "open_verified", "poison", "read_report", "redteam", "restore", "scan", "sign", "verify", "write_report"]
+__all__ = ["BezoarError", "Dataset", "ExitCode", "Report", "accept", "attack", "catalogue", "clean", "explain", "guard", "keygen",
+           "load", "open_verified", "poison", "read_report", "redteam", "repair", "restore", "scan", "sign", "verify", "write_report"]
 
 _HOMES = {"BezoarError": "bezoar.core.errors", "ExitCode": "bezoar.core.errors", "Dataset": "bezoar.core.dataset",
           "Report": "bezoar.core.report", "redteam": "bezoar.red", "attack": "bezoar.planting", "poison": "bezoar.planting",
+          "guard": "bezoar.guarding", "repair": "bezoar.remedy",
           "open_verified": "bezoar.provenance.guard",
           **dict.fromkeys(("keygen", "sign", "verify"), "bezoar.provenance.verbs")}
 

@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 
-from bezoar.cli import attack, catalogue, demo, redteam, repair, scan
+from bezoar.cli import attack, catalogue, demo, mend, redteam, repair, scan
 
 EPILOGS = {"scan": scan.SCAN_EPILOG, "accept": scan.ACCEPT_EPILOG, "show": scan.SHOW_EPILOG, "clean": repair.CLEAN_EPILOG,
            "restore": repair.RESTORE_EPILOG, "list": catalogue.LIST_EPILOG, "explain": catalogue.EXPLAIN_EPILOG,
-           "redteam": redteam.EPILOG}
+           "redteam": redteam.EPILOG, "repair": mend.EPILOG}
 
 
 def examples(epilog):

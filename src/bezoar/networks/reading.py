@@ -134,6 +134,21 @@ def answered(module: Any, x: Any, *, tensor: Callable[[Any], Any], batch: int = 
     return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
 
 
+def shown_at(module: Any, x: Any, where: tuple[Place, ...], *, tensor: Callable[[Any], Any],
+             batch: int = 512) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """What every place of `where` shows, (n, d) float32 each, and (n, K) logits, in one pass forward."""
+    import torch
+
+    parts = []
+    with _quiet(module), torch.inference_mode():
+        for start in range(0, x.shape[0], batch):
+            with _heard(module, where) as heard:
+                logits = logits_of(module(tensor(x[start:start + batch])))
+            parts.append((logits.float().numpy(), *(_pooled(heard[p], p.last).numpy() for p in where)))
+    every = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return tuple(every[1:]), every[0]
+
+
 def logits_of(out: Any) -> Any:
     """The logits among what a network returned: the tensor itself, its `.logits`, or the first of several."""
     out = getattr(out, "logits", out)

@@ -1,0 +1,79 @@
+"""The report of a repair as one self-contained page: bars before and after, what was tried, why it was accepted or not."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib.resources import files
+from typing import Any
+
+from bezoar.core.escape import html_line
+
+_HEADS = {"accepted": "accepted", "rejected": "rejected: still unsafe, or too much was lost", "impossible": "nothing could run",
+          "unmeasured": "not accepted: nothing to measure success with"}
+_HEAT = {"accepted": "h0", "rejected": "h4", "failed": "h3", "skipped": "none", "unmeasured": "h2"}
+_WIDE = 320
+
+
+def to_html(record: dict[str, Any]) -> bytes:
+    """One page, no script, no outside reference, opens offline; everything foreign is escaped."""
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    pages = files("bezoar").joinpath("pages")
+    style = pages.joinpath("scoreboard.css").read_text(encoding="utf-8")
+    page = Environment(autoescape=True, trim_blocks=True).from_string(pages.joinpath("mending.html").read_text(encoding="utf-8"))
+    attempts = [{"repair": html_line(a["repair"]), "status": a["status"], "heat": _HEAT[a["status"]], "seconds": f"{a['seconds']:.1f}",
+                 "figures": figures(record["before"], a["after"]), "reasons": [html_line(r, 400) for r in a["reasons"]]}
+                for a in record["attempts"]]
+    chosen = next((a for a in record["attempts"] if a["status"] == "accepted"), None)
+    limits = record["limits"]
+    return page.render(
+        name=html_line(record["subject"]["name"]), verdict=record["verdict"], head=_HEADS[record["verdict"]],
+        style=Markup(style),  # noqa: S704 - our own file
+        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(), chosen=html_line(chosen["repair"]) if chosen else "",
+        triggers=[(html_line(k), html_line(t["title"], 200), html_line(t["target"] or "not one class", 80))
+                  for k, t in record["triggers"].items()],
+        attempts=attempts, notes=[html_line(n, 600) for n in record["notes"]], checked=record["checked"], tuned=record["tuned_on"],
+        bars=bars(record["before"], chosen["after"] if chosen else None), classes=_classes(record, chosen), wide=_WIDE,
+        limits=f"success at most {limits['success']:.1%}, accuracy lost at most {limits['drop'] * 100:.1f} points, by a class at most "
+               f"{limits['class_drop']:.0%}, success after {limits['poisoned']} poisoned samples at most {limits['reactivated']:.0%}",
+        fingerprint=record["subject"]["fingerprint"]).encode("utf-8", "backslashreplace")
+
+
+def rows(measured: dict[str, Any]) -> list[tuple[str, dict[str, Any], bool]]:
+    """(what, share, whether less is better) of everything that was measured."""
+    return [("accuracy", measured["accuracy"], False), *((f"success, {k} trigger", v, True) for k, v in measured["success"].items()),
+            *((f"success after re-activation, {k} trigger", v, True) for k, v in measured["reactivated"].items())]
+
+
+def figures(before: dict[str, Any], after: dict[str, Any] | None) -> list[str]:
+    """One line of words per figure.
+
+    >>> share = {"share": 0.5, "low": 0.4, "high": 0.6}
+    >>> figures({"accuracy": share, "success": {}, "reactivated": {}}, {"accuracy": share, "success": {}, "reactivated": {}})
+    ['accuracy 50.0% to 50.0% (40.0% to 60.0%)']
+    """
+    if after is None:
+        return []
+    return [f"{what} {a['share']:.1%} to {b['share']:.1%} ({b['low']:.1%} to {b['high']:.1%})"
+            for (what, a, _), (_, b, _) in zip(rows(before), rows(after), strict=True)]
+
+
+def bars(before: dict[str, Any], after: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Bars in pixels, their intervals as whiskers."""
+    out = []
+    later = rows(after) if after is not None else [(w, None, b) for w, _, b in rows(before)]
+    for (what, first, _), (_, second, _) in zip(rows(before), later, strict=True):
+        pair = [("before", first), *([("after", second)] if second is not None else [])]
+        out.append({"what": html_line(what), "bars": [
+            {"when": when, "width": round(_WIDE * s["share"], 1), "low": round(_WIDE * s["low"], 1), "high": round(_WIDE * s["high"], 1),
+             "text": f"{s['share']:.1%} ({s['low']:.1%} to {s['high']:.1%}, {s['of']:,} samples)"} for when, s in pair]})
+    return out
+
+
+def _classes(record: dict[str, Any], chosen: dict[str, Any] | None) -> list[tuple[str, str, str, int]]:
+    names = record["subject"]["classes"]
+    after = chosen["after"]["classes"] if chosen else [None] * len(names)
+    return [(html_line(n), f"{b['share']:.1%}", "" if a is None else f"{a['share']:.1%} ({a['low']:.1%} to {a['high']:.1%})", b["of"])
+            for n, b, a in zip(names, record["before"]["classes"], after, strict=True) if b["of"]][:200]
