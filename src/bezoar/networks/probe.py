@@ -16,7 +16,7 @@ import numpy as np
 
 from bezoar.core.errors import Unavailable
 from bezoar.core.inputs import Images
-from bezoar.core.learned import Learned, epochs_for
+from bezoar.core.learned import Learned, epochs_for, held_epochs_for
 from bezoar.networks import builds, reading, training
 
 RHO = 0.1
@@ -25,6 +25,8 @@ EARLY = 0.2
 """Early features are those after this part of the epochs, at least one."""
 SMALL = 3000
 """Fewer pictures get a network of half the width; fewer rows of any kind, steps of half the rows."""
+FOLDS = 3
+"""Networks for probabilities of rows that they did not see."""
 COLUMNS = 4096
 """Sparse features are folded to so many columns."""
 
@@ -38,8 +40,7 @@ def learn(build: Callable[[], Any], x: Any, codes: np.ndarray, keys: np.ndarray,
     tensor  some rows of `x` -> an input of the network
     Raises Unavailable where fewer than two rows have a label.
     """
-    rows = np.argsort(keys, kind="stable")
-    rows = rows[np.argsort(codes[rows], kind="stable")]
+    rows = _ordered(codes, keys)
     x, own = x[rows], codes[rows]
     if (own >= 0).sum() < 2:
         raise Unavailable("at least two labelled rows to learn from")
@@ -64,6 +65,12 @@ def learn(build: Callable[[], Any], x: Any, codes: np.ndarray, keys: np.ndarray,
                    np.stack(losses, axis=1)[back], early[0][back])
 
 
+def _ordered(codes: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Row numbers by label, then by content: the order of a file does not matter."""
+    rows = np.argsort(keys, kind="stable")
+    return rows[np.argsort(codes[rows], kind="stable")]
+
+
 def _loss(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
     top = logits.max(axis=1)
     own = logits[np.arange(len(codes)), np.maximum(codes, 0)]
@@ -78,8 +85,43 @@ def of_pictures(inputs: Images, codes: np.ndarray, classes: int, seed: int, side
 
     side = min(side_of(inputs), side)
     width = 16 if len(inputs) >= SMALL else 8
-    return learn(lambda: builds.resnet(classes, width), brought(inputs, side), codes, inputs.row_keys(), seed, tensor=training.pictures,
-                 shift=1 if side >= 16 else 0)
+    return learn(lambda: training.fast(builds.resnet(classes, width)), brought(inputs, side), codes, inputs.row_keys(), seed,
+                 tensor=training.pictures_fast, shift=1 if side >= 16 else 0)
+
+
+def held_out(inputs: Images, codes: np.ndarray, classes: int, groups: np.ndarray, seed: int, side: int) -> np.ndarray:
+    """(n, K) float32 probabilities of each picture by a network that saw neither it nor its group; rows sum to 1.
+
+    `FOLDS` networks, each trained on the other folds without sharpness-aware steps; one temperature is fitted on what they say of the
+    rows that they did not see. Rows with code -1 are read, not learned. Raises Unavailable without torch or labels.
+    """
+    _there()
+    from bezoar.maths.crossfit import assign_folds, softmax, temperature
+    from bezoar.networks.image_victim import brought, side_of
+
+    x = brought(inputs, min(side_of(inputs), side))
+    rows = _ordered(codes, inputs.row_keys())
+    x, own = x[rows], codes[rows]
+    known = np.flatnonzero(own >= 0)
+    if len(known) < 2 * FOLDS:
+        raise Unavailable(f"at least {2 * FOLDS} labelled rows to learn from")
+    fold = assign_folds(x.reshape(len(x), -1)[:, ::7].astype(np.float32), own, groups[rows], FOLDS, seed)
+    width = 16 if len(x) >= SMALL else 8
+    shift = 1 if x.shape[1] >= 16 else 0
+    logits = np.zeros((len(x), classes), np.float32)
+    for f in range(FOLDS):
+        out = fold == f
+        told = np.where(out, -1, own)
+        if not out.any() or (told >= 0).sum() < 2:
+            continue
+        with training.seeded(seed + f):
+            module = training.fast(builds.resnet(classes, width))
+            training.fit(module, x, told, np.random.default_rng([seed, f]), tensor=training.pictures_fast, shift=shift, batch=64,
+                         epochs=held_epochs_for(len(known)))
+            logits[out] = np.log(np.maximum(training.probabilities(module, x[out], tensor=training.pictures_fast), 1e-9))
+    logits *= temperature(logits, own, known)
+    back = np.argsort(rows, kind="stable")
+    return softmax(logits)[back]
 
 
 def of_rows(x: Any, codes: np.ndarray, classes: int, keys: np.ndarray, seed: int) -> Learned:
