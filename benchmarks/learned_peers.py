@@ -93,21 +93,26 @@ def spectre(t: Trained, rng: np.random.Generator) -> np.ndarray:
     """Quantum entropy scores after robust whitening in the leading directions (Hayase et al. 2021, arXiv 2104.11315)."""
     out = np.zeros(len(t.codes))
     for rows, f in _by_class(t):
-        if len(rows) < 20:
-            continue
-        z = f @ np.linalg.svd(f, full_matrices=False)[2][:min(20, len(rows) // 5)].T
-        keep = np.ones(len(z), bool)
-        for _ in range(3):
-            mean, cov = z[keep].mean(axis=0), np.cov(z[keep].T) + 1e-6 * np.eye(z.shape[1])
-            white = (z - mean) @ np.linalg.cholesky(np.linalg.inv(cov))
-            size = (white ** 2).sum(axis=1)
-            keep = size <= np.quantile(size, 0.85)
-        spread = white.T @ white / len(white)
-        top = max(float(np.linalg.norm(spread, 2)) - 1, 1e-6)
-        values, axes = np.linalg.eigh(spread - np.eye(len(spread)))
-        weight = np.exp(4 * (values - values.max()) / top)
-        out[rows] = ((white @ axes) ** 2 @ weight) / weight.sum()
+        if len(rows) >= 20:
+            axes = np.linalg.svd(f, full_matrices=False)[2]
+            tried = [_entropy_scores(f @ axes[:k].T) for k in (2, 4, 8, 16) if k <= min(len(rows) // 5, len(axes))]
+            out[rows] = max(tried, key=lambda q: float(q.mean()))
     return out
+
+
+def _entropy_scores(z: np.ndarray) -> np.ndarray:
+    """(m,) of rows (m, k) whitened by the covariance of the nearer 85%."""
+    keep = np.ones(len(z), bool)
+    for _ in range(3):
+        mean, cov = z[keep].mean(axis=0), np.cov(z[keep].T) + 1e-6 * np.eye(z.shape[1])
+        white = (z - mean) @ np.linalg.cholesky(np.linalg.inv(cov))
+        size = (white ** 2).sum(axis=1)
+        keep = size <= np.quantile(size, 0.85)
+    spread = white.T @ white / len(white)
+    top = max(float(np.linalg.norm(spread, 2)) - 1, 1e-6)
+    values, axes = np.linalg.eigh(spread - np.eye(len(spread)))
+    weight = np.exp(4 * (values - values.max()) / top)
+    return np.asarray(((white @ axes) ** 2 @ weight) / weight.sum())
 
 
 def strip(t: Trained, rng: np.random.Generator, mixes: int = 10) -> np.ndarray:

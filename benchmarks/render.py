@@ -15,6 +15,7 @@ from typing import Any
 import adaptive_page
 import cells
 import cost
+import learned_page
 from ledger import HERE, RESULTS
 from measure import clopper_pearson_upper, interval
 
@@ -266,7 +267,8 @@ def page(results: Path = RESULTS) -> str:
             f"Measured with {about}.", ""]
     if len(versions) > 1:
         head += [f"The figures come from {len(versions)} states of the code ({', '.join(versions)}).", ""]
-    return "\n".join([*head, *detection(found[0], adaptive[0]), *adaptive_page.section(adaptive[0]),
+    return "\n".join([*head, *detection(found[0], adaptive[0]), *learned_page.section(load(results / "learned.json")[0]),
+                      *adaptive_page.section(adaptive[0]),
                       *false_alarms(alarms[0]), *costs(timed[0]),
                       *provenance(results / "provenance.json"), *REDUCED])
 
