@@ -36,10 +36,10 @@ def section(rows: list[Row]) -> list[str]:
     peers = [m for m in dict.fromkeys(r["method"] for r in rows) if m != "bezoar"]
     out = ["## Learned tier", "",
            "`--effort standard` as a user runs it, on at most 5,000 samples. *Recall* and *false positives* are those of the",
-           "quarantine list (rows with the trigger and the attacker's label; covers count neither way). The peers are re-implemented on one plain",
-           "network per set and get trusted samples where their papers ask for them; their figure is the true positives at 1% false",
-           f"positives, the best threshold granted. *Success* is on that network; under {IMPLANTED:.0%} the attack did not implant and no",
-           "figure is a merit or a miss.", "",
+           "quarantine list (rows with the trigger and the attacker's label; covers count neither way). The peers are re-implemented",
+           "on one plain network per set and get trusted samples where their papers ask for them; their figure is the true",
+           "positives at 1% false positives, the best threshold granted. *Success* is on that network;",
+           f"under {IMPLANTED:.0%} the attack did not implant and no figure is a merit or a miss.", "",
            "| data and attack | seeds | success | recall | false positives | alarms | TPR | " + " | ".join(peers) + " |",
            "|" + "---|" * (7 + len(peers))]
     for cell in by:

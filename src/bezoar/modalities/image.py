@@ -76,8 +76,8 @@ class Image(Modality):
                 cost="about 8 s per 10,000 pictures of 32x32 for all views",
                 reference="Dalal and Triggs 2005 (content); Coates, Lee and Ng 2011 (details)")
     bent = True
-    learned_seconds = 4.0
-    held_seconds = 3.0
+    learned_seconds = 1.5
+    held_seconds = 1.2
 
     def embed(self, inputs: Inputs) -> np.ndarray:
         """(n, 64) float32: principal axes of shapes and coarse colours."""
