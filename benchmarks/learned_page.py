@@ -39,6 +39,7 @@ def section(rows: list[Row]) -> list[str]:
            "quarantine list (rows with the trigger and the attacker's label; covers count neither way). The peers are re-implemented",
            "on one plain network per set and get trusted samples where their papers ask for them; their figure is the true",
            "positives at 1% false positives, the best threshold granted. *Success* is on that network;",
+           "*probe-geometry* there is bezoar's own check on that very network, by its ranking alone;",
            f"under {IMPLANTED:.0%} the attack did not implant and no figure is a merit or a miss.", "",
            "| data and attack | seeds | success | recall | false positives | alarms | TPR | " + " | ".join(peers) + " |",
            "|" + "---|" * (7 + len(peers))]
@@ -51,7 +52,8 @@ def section(rows: list[Row]) -> list[str]:
         out.append("| " + " | ".join(line) + " |")
     implanted = [c for c in by if mean([r.get("asr") for m in peers for r in by[c][m]]) >= IMPLANTED and by[c]["bezoar"]]
     if implanted:
-        scores = {m: mean([mean([r.get("tpr_at_1fpr") for r in by[c][m]]) for c in implanted if by[c][m]]) for m in peers}
+        scores = {m: mean([mean([r.get("tpr_at_1fpr") for r in by[c][m]]) for c in implanted if by[c][m]]) for m in peers
+                  if m != "probe-geometry"}
         best = max(scores, key=lambda m: -1.0 if np.isnan(scores[m]) else scores[m])
         own = mean([mean([r.get("recall") for r in by[c]["bezoar"]]) for c in implanted])
         worst = min(implanted, key=lambda c: mean([r.get("recall") for r in by[c]["bezoar"]]))

@@ -73,7 +73,7 @@ def test_cells_are_planted_and_covers_are_told_apart():
 def test_one_cell_runs_with_all_its_peers():
     pytest.importorskip("torch")
     rows = learned.one(learned.Cell("digits/patch", "digits", "badnets", {"rate": 0.05}), 100, True, True)
-    assert [r["method"] for r in rows] == ["bezoar", *learned_peers.PEERS]
+    assert [r["method"] for r in rows] == ["bezoar", "probe-geometry", *learned_peers.PEERS]
     assert all(0 <= r["tpr_at_1fpr"] <= 1 for r in rows)
     assert rows[0]["fpr"] <= 0.02
     assert rows[1]["asr"] > 0.5
