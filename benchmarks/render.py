@@ -17,6 +17,7 @@ import attacks
 import cells
 import cost
 import guarding
+import learned_page
 import mending
 import red_team
 import spike_in
@@ -307,7 +308,8 @@ def page(results: Path = RESULTS) -> str:
             f"Measured with {about}.", ""]
     if len(versions) > 1:
         head += [f"The figures come from {len(versions)} states of the code ({', '.join(versions)}).", ""]
-    return "\n".join([*head, *detection(found[0], adaptive[0]), *adaptive_page.section(adaptive[0]),
+    return "\n".join([*head, *detection(found[0], adaptive[0]), *learned_page.section(load(results / "learned.json")[0]),
+                      *adaptive_page.section(adaptive[0]),
                       *false_alarms(alarms[0]), *spike_in.section(spikes[0]), *costs(timed[0]),
                       *red_team.section(boards[0]), *planted(success[0]),
                       *provenance(results / "provenance.json"), *repaired(results), *REDUCED])

@@ -17,7 +17,7 @@ from bezoar.core.ability import Ability, Detector, Reading, Renderer, Source
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import ExitCode, UnreadableInput, UsageError
 from bezoar.core.events import Listener, Note, deaf
-from bezoar.core.learned import epochs_for
+from bezoar.core.learned import epochs_for, held_epochs_for
 from bezoar.core.report import OutcomeLine, Report
 from bezoar.core.view import View
 from bezoar.core.wording import applies
@@ -127,14 +127,17 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     chosen, left_out = _detectors(detectors, without, effort, own is not None)
     for sentence in (*dataset.notes, *(own.notes if own else ())):
         listener(Note(sentence))
-    view = View(dataset, modality, seed=seed, reference=trusted, groups=tuple(group), encoder=encode, network=reader(own))
+    networks = effort != "quick"
+    view = View(dataset, modality, seed=seed, reference=trusted, groups=tuple(group), encoder=encode, network=reader(own),
+                networks=networks)
     resume = store.Resume(None if out is None else Path(out) / ".resume", dataset.fingerprint, chosen, seed,
-                          repr((group, encoder, None if trusted is None else trusted.dataset.fingerprint, own and own.fingerprint)))
+                          repr((group, encoder, None if trusted is None else trusted.dataset.fingerprint, own and own.fingerprint,
+                                networks)))
     options = engine.Options(alpha=alpha, fdr=fdr, seed=seed, workers=workers, controls=EFFORTS[effort], accepted=accepted,
                              network=_learns(chosen, dataset), retrain=list(EFFORTS).index(effort) if _learns(chosen, dataset) else 0,
                              recall=resume.recall, keep=resume.keep)
     report = engine.scan(view, chosen, options, listener, left_out)
-    report = replace(report, environment=environment(chosen), notes=(*report.notes, *expired),
+    report = replace(report, environment=environment(chosen, networks), notes=(*report.notes, *expired),
                      subject={**report.subject, "path": str(path)} if path else report.subject,
                      plan={**report.plan, "effort": effort, "encoder": str(encoder or ""), "model": told(own), "group": list(group),
                            "reading": {f.name: v for f in fields(Reading) if f.name != "limits" and (v := getattr(reading, f.name))},
@@ -192,6 +195,8 @@ def plan(dataset: Dataset, detectors: Sequence[str] | None = None, without: Sequ
     (s0, s1), (m0, m1) = modality.cost_seconds, modality.cost_megabytes
     if _learns(chosen, dataset):
         s1 += modality.learned_seconds * (1 if model else epochs_for(len(dataset)))
+    if effort != "quick" and dataset.labels is not None and "labels" in [d.info.name for d in chosen]:
+        s1 += modality.held_seconds * held_epochs_for(len(dataset))
     return {"name": dataset.name, "modality": dataset.modality, "samples": len(dataset),
             "classes": 0 if dataset.labels is None else len(dataset.labels.classes), "notes": list(dataset.notes),
             "detectors": [d.info.name for d in chosen if d.supports(dataset.modality)],
@@ -235,9 +240,10 @@ def _detectors(names: Sequence[str] | None, without: Sequence[str], effort: str,
     return [registry.make("detectors", n) for n in chosen], left
 
 
-def environment(chosen: Sequence[Detector] = ()) -> dict[str, str]:
-    """Versions that the numbers of the `chosen` detectors can depend on."""
-    extras = sorted({e for d in chosen if "learned" in d.info.needs for e in d.info.extras if e in sys.modules})
+def environment(chosen: Sequence[Detector] = (), networks: bool = False) -> dict[str, str]:
+    """Versions that the numbers of the `chosen` detectors can depend on; with `networks` any of them may have trained some."""
+    able = {e for d in chosen if "learned" in d.info.needs for e in d.info.extras} | ({"torch"} if networks else set())
+    extras = sorted(e for e in able if e in sys.modules)
     return {"bezoar": version("bezoar"), "python": platform.python_version(),
             **{p: version(p) for p in ("numpy", "scipy", "scikit-learn", *extras)}}
 

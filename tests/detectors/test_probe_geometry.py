@@ -51,7 +51,7 @@ def test_triggers_made_for_each_sample_rank_high_even_where_no_group_is_sure():
 class Shown(View):
     """A view whose network and opinions are given."""
 
-    def __init__(self, data: Dataset, learned: Learned, own: np.ndarray) -> None:
+    def __init__(self, data: Dataset, learned: Learned, own: np.ndarray, looks: np.ndarray | None = None) -> None:
         super().__init__(data, Image())
         self._kept["learned"] = learned
         k = len(data.labels.classes)
@@ -60,25 +60,33 @@ class Shown(View):
         self._kept["content_probabilities"] = p
         self._kept["clusters"] = np.arange(len(data))
         codes = data.labels.codes
+        looks = np.where(own > 0.5, codes, (codes + 1 + np.arange(len(data)) % (k - 1)) % k) if looks is None else looks
+        self._kept["embed"] = (np.eye(k)[looks] + 0.1 * RNG(0).standard_normal((len(data), k))).astype(np.float32)
         near = np.argsort(codes[None, :] != codes[:, None], axis=1, kind="stable")[:, :5]
         other = np.argsort(codes[None, :] == codes[:, None], axis=1, kind="stable")[:, :5]
         self._kept["neighbours"] = np.where(own[:, None] > 0.5, near, other).astype(np.int32), np.zeros((len(data), 5), np.float32)
 
 
-def _shown(rng: np.random.Generator, apart: float, against: bool, heart: bool = True) -> tuple[Shown, np.ndarray]:
-    """Eight classes of 120 rows; 36 rows of class 2 stand `apart` along one direction, and their content speaks `against` their label."""
+def _shown(rng: np.random.Generator, apart: float, against: bool, heart: bool = True, count: int = 36,
+           source: int | None = None) -> tuple[Shown, np.ndarray]:
+    """Eight classes of 120 rows; `count` rows of class 2 stand `apart` along one direction, and their content speaks `against` their
+    label; with a `source` they all look like that class, and content and neighbours have learned to call them 2."""
     codes = np.arange(960) % 8
-    hit = rng.choice(np.flatnonzero(codes == 2), 36, replace=False)
+    hit = rng.choice(np.flatnonzero(codes == 2), count, replace=False)
     layer = rng.standard_normal((960, 24)) + rng.standard_normal((8, 24))[codes] * 3
     layer[hit] += apart * np.eye(24)[0]
     own = np.clip(rng.beta(12, 2, 960), 0.02, 0.98)
     losses = rng.exponential(0.1, (960, 6))
     if against:
-        own[hit] = rng.uniform(0.02, 0.1, 36)
+        own[hit] = rng.uniform(0.02, 0.1, count)
         losses[hit] += 0.0 if heart else 4.0
+    looks = None
+    if source is not None:
+        looks = codes.copy()
+        looks[hit] = source
     slopes = rng.standard_normal((960, 24))
     learned = Learned((layer, layer), (slopes, slopes), np.eye(8)[codes] * 5, losses, layer)
-    return Shown(Dataset.from_arrays(np.zeros((960, 8, 8, 3), np.uint8), codes), learned, own), hit
+    return Shown(Dataset.from_arrays(np.zeros((960, 8, 8, 3), np.uint8), codes), learned, own, looks), hit
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -92,3 +100,28 @@ def test_both_witnesses_are_needed(seed: int):
     assert ProbeGeometry()(_shown(RNG(seed), 0.0, True)[0], RNG(0)).groups == ()  # odd rows without anything in common
     assert ProbeGeometry()(_shown(RNG(seed), 7.0, True, heart=False)[0], RNG(0)).groups == ()  # wrong labels that were not learned
     assert ProbeGeometry()(_shown(RNG(seed), 0.0, False)[0], RNG(0)).groups == ()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_twenty_rows_are_enough(seed: int):
+    view, hit = _shown(RNG(seed), 7.0, True, count=20)
+    (group,) = ProbeGeometry()(view, RNG(0)).groups
+    assert np.isin(hit, group.members).mean() >= 0.9
+    assert np.isin(group.members, hit).mean() >= 0.9
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_rows_of_one_source_class_vouch_for_each_other_in_vain(seed: int):
+    view, hit = _shown(RNG(seed), 7.0, False, source=5)
+    (group,) = ProbeGeometry()(view, RNG(0)).groups
+    assert group.target == 2
+    assert "apart from themselves" in group.because
+    assert np.isin(hit, group.members).mean() >= 0.9
+    assert ProbeGeometry()(_shown(RNG(seed), 0.0, False, source=5)[0], RNG(0)).groups == ()
+
+
+def test_the_ranking_counts_across_classes():
+    view, hit = _shown(RNG(1), 5.0, True, count=30)
+    truth = np.isin(np.arange(960), hit)
+    suspicion = ProbeGeometry()(view, RNG(0)).suspicion
+    assert (suspicion[truth] > np.quantile(suspicion[~truth], 0.99)).mean() >= 0.8

@@ -67,6 +67,43 @@ def test_the_network_answers_about_other_inputs_and_may_be_trained_without_some(
     np.testing.assert_array_equal(v.modality.retrained(*args)(data.inputs), without)
 
 
+def test_networks_that_did_not_see_a_row_judge_it_alike_in_any_order():
+    pytest.importorskip("torch")
+    data = twin("image", RNG(5)).take(np.arange(240))
+    codes = data.labels.codes.copy()
+    codes[:5] = -1
+    groups = np.arange(240)
+    groups[10:20] = 10
+    image = registry.make("modalities", "image")
+    p = image.held_out(data.inputs, codes, len(data.labels.classes), groups, 0)
+    assert p.shape == (240, len(data.labels.classes))
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-4)
+    assert (p.argmax(axis=1) == data.labels.codes).mean() > 2.5 / len(data.labels.classes)
+    order = RNG(1).permutation(240)
+    other = image.held_out(data.inputs.take(order), codes[order], len(data.labels.classes), groups[order], 0)
+    np.testing.assert_allclose(other, p[order], atol=1e-4)
+
+
+def test_a_row_does_not_teach_the_network_that_judges_it():
+    pytest.importorskip("torch")
+    rng = RNG(3)
+    x = rng.integers(0, 255, (90, 8, 8, 3), dtype=np.uint8)  # nothing but rows to learn by heart
+    codes = rng.integers(0, 2, 90)
+    image = registry.make("modalities", "image")
+    data = Dataset.from_arrays(x, codes)
+    p = image.held_out(data.inputs, codes, 2, np.arange(90), 0)
+    assert abs((p.argmax(axis=1) == codes).mean() - 0.5) < 0.25
+
+
+def test_networks_for_parts_are_only_trained_where_that_was_asked_for():
+    data = twin("image", RNG(5)).take(np.arange(60))
+    with pytest.raises(Unavailable, match="--effort standard"):
+        view(data).network_probabilities()
+    words = twin("text", RNG(5)).take(np.arange(60))
+    with pytest.raises(Unavailable, match="text data"):
+        View(words, registry.make("modalities", "text"), networks=True).network_probabilities()
+
+
 def test_without_labels_there_is_nothing_to_learn():
     pytest.importorskip("torch")
     data = twin("tabular", RNG(5)).take(np.arange(20))

@@ -170,6 +170,8 @@ class Modality(Ability, ABC):
     """...and (fixed, per 1,000 samples) MB."""
     learned_seconds: ClassVar[float] = 0.2
     """A network passes over 1,000 samples in about so many seconds on one core; it does so `epochs_for` times."""
+    held_seconds: ClassVar[float] = 0.0
+    """The networks of `held_out` together pass once over 1,000 samples in about so many seconds; 0 where there are none."""
     bent: ClassVar[bool] = False
     """Whether classes bend in the content (dense rows), so that a kernel machine reads it better than a linear model."""
 
@@ -208,6 +210,10 @@ class Modality(Ability, ABC):
     def follow(self, inputs: Inputs, codes: np.ndarray, classes: int, others: Inputs, seed: int) -> Followed:
         """The shorter training, watched at a few checkpoints, with answers to `others`; or Unavailable."""
         raise Unavailable(f"a network for {self.info.name} data")
+
+    def held_out(self, inputs: Inputs, codes: np.ndarray, classes: int, groups: np.ndarray, seed: int) -> np.ndarray:
+        """(n, K) float32 class probabilities of each sample by networks that saw neither it nor its group, or Unavailable."""
+        raise Unavailable(f"networks for parts of {self.info.name} data")
 
     @abstractmethod
     def lift(self, inputs: Inputs, members: np.ndarray, background: np.ndarray, place: dict[str, Any]) -> Trigger:

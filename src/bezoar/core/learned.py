@@ -15,6 +15,9 @@ Ask = Callable[[Inputs], np.ndarray]
 PASSES, FEWEST, MOST = 100_000, 3, 20
 """Rows that a network passes over in all, and the least and most epochs that this may mean."""
 
+HELD_PASSES, HELD_FEWEST, HELD_MOST = 120_000, 5, 15
+"""The same for each of the networks that are asked about rows they did not see."""
+
 
 def epochs_for(rows: int) -> int:
     """How often a network passes over so many rows.
@@ -23,6 +26,15 @@ def epochs_for(rows: int) -> int:
     [20, 5, 3]
     """
     return min(max(PASSES // max(rows, 1), FEWEST), MOST)
+
+
+def held_epochs_for(rows: int) -> int:
+    """How often each of the networks that give opinions on rows they did not see passes over the data.
+
+    >>> [held_epochs_for(n) for n in (1_000, 20_000, 1_000_000)]
+    [15, 6, 5]
+    """
+    return min(max(HELD_PASSES // max(rows, 1), HELD_FEWEST), HELD_MOST)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,12 +27,13 @@ class View:
 
     `groups` are the origin columns whose outcomes are to be compared (`--group`). `reference` is the view of a
     trusted clean set, or None; `network` reads a model of the user's own in the place of one trained here.
+    `networks` says whether views that other checks could do without may train networks (from standard effort on).
     A view that is missing raises Unavailable; it is never None.
     """
 
     def __init__(self, dataset: Dataset, modality: Modality, *, seed: int = 0, reference: View | None = None,
                  groups: tuple[str, ...] = (), encoder: Callable[[Any], np.ndarray] | None = None,
-                 network: Callable[[View], Taught] | None = None) -> None:
+                 network: Callable[[View], Taught] | None = None, networks: bool = False) -> None:
         self.dataset = dataset
         self.modality = modality
         self.seed = seed
@@ -40,6 +41,7 @@ class View:
         self._reference = reference
         self._encoder = encoder
         self._network = network
+        self.networks = networks
         self._kept: dict[str, Any] = {}
         self._gate = threading.Lock()
         self._locks: dict[str, threading.RLock] = {}
@@ -170,6 +172,17 @@ class View:
                 return content
             return pooled(content, crossfit_kernel(details, self.labels, len(self.classes), groups=self.clusters(), seed=self.seed))
         return self._once("label_probabilities", compute)
+
+    def network_probabilities(self) -> np.ndarray:
+        """(n, K) float32: class probabilities of each sample by networks that saw neither it nor its near-duplicates.
+
+        The best at labels that are wrong where content is hard to read; blind to a trigger that stands in every fold.
+        Unavailable without `networks`, and for kinds of data that have none.
+        """
+        if not self.networks:
+            raise Unavailable("networks trained on parts of the data", advice="scan with --effort standard")
+        return self._once("network_probabilities", lambda: self.modality.held_out(
+            self.dataset.inputs, self.labels, len(self.classes), self.clusters(), self.seed))
 
 
 def _never_empty(features: Any) -> Any:

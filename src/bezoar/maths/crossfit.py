@@ -57,7 +57,7 @@ def crossfit_probabilities(features: Any, codes: np.ndarray, n_classes: int, *, 
         inner = None if gram is None else gram - _gram(x[held])
         logits[out] = _fit_predict(x[train], codes[train], x[out], n_classes, inner)
     known = np.flatnonzero(codes >= 0)
-    logits *= _temperature(logits, codes, known)
+    logits *= temperature(logits, codes, known)
     return softmax(logits)
 
 
@@ -225,7 +225,7 @@ def _centroids(x: Any, codes: np.ndarray, queries: Any, n_classes: int, gram: np
     return out
 
 
-def _temperature(logits: np.ndarray, codes: np.ndarray, known: np.ndarray) -> np.float32:
+def temperature(logits: np.ndarray, codes: np.ndarray, known: np.ndarray) -> np.float32:
     """The factor on the logits with the least log loss on the rows that have a label, from 0.1 to 10."""
     if len(known) == 0:
         return np.float32(1)

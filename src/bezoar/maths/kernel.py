@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bezoar.maths.crossfit import _temperature, assign_folds, row_position, softmax
+from bezoar.maths.crossfit import assign_folds, row_position, softmax, temperature
 
 LANDMARKS = 1500
 RIDGE = 1e-4
@@ -69,7 +69,7 @@ def crossfit_kernel(features: np.ndarray, codes: np.ndarray, n_classes: int, *, 
         ridge[m] *= 1e-3
         weights = cho_solve(cho_factor(left + np.diag(ridge)), all_pull - pull[f])
         logits[out] = 10 * (alike[out] @ weights.astype(np.float32))
-    logits *= _temperature(logits, codes, np.flatnonzero(codes >= 0))
+    logits *= temperature(logits, codes, np.flatnonzero(codes >= 0))
     return softmax(logits)
 
 
@@ -82,6 +82,23 @@ def pooled(first: np.ndarray, second: np.ndarray, share: float = 0.7) -> np.ndar
     z = np.log(np.maximum(first, 1e-9), dtype=np.float32) * np.float32(1 - share)
     z += np.log(np.maximum(second, 1e-9), dtype=np.float32) * np.float32(share)
     return softmax(z)
+
+
+def fair_share(first: np.ndarray, second: np.ndarray, codes: np.ndarray) -> float:
+    """The share, in tenths, of `second` in `pooled` with the least log loss on the labels `codes` (n,), -1 for none.
+
+    Each row's loss is capped at 4 nats, so that wrong labels do not ask for dull opinions.
+
+    >>> fair_share(np.array([[0.5, 0.5]]), np.array([[0.9, 0.1]]), np.array([0]))
+    1.0
+    """
+    known = np.flatnonzero(codes >= 0)
+    if len(known) == 0:
+        return 0.5
+    shares = np.arange(11) / 10
+    loss = [float(np.minimum(-np.log(np.maximum(pooled(first[known], second[known], s)[np.arange(len(known)), codes[known]], 1e-9)),
+                             4.0).mean(dtype=np.float64)) for s in shares]
+    return float(shares[int(np.argmin(np.round(loss, 6)))])
 
 
 def even_columns(x: np.ndarray) -> np.ndarray:

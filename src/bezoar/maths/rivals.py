@@ -8,11 +8,12 @@ LEAST_SCALE = 3.0
 """Nats by which nature's strongest candidates vary at least."""
 
 
-def significance(strength: np.ndarray, code: np.ndarray, share: float = 0.25, margin: float = 1.5) -> np.ndarray:
+def significance(strength: np.ndarray, code: np.ndarray, share: float = 0.25, margin: float = 1.5,
+                 least: float = LEAST_SCALE) -> np.ndarray:
     """Family-wise p of each strength (m,), in nats, as the largest of all, by the tail of the candidates of other classes.
 
     code (m,) is the class of each candidate. The tail above the upper `share` is exponential with its mean excess, less the two
-    largest (they may be planted too), or such that the third best of the other classes is no surprise, or `LEAST_SCALE`, widened
+    largest (they may be planted too), or such that the third best of the other classes is no surprise, or `least`, widened
     by `margin`. A class with fewer than eight candidates elsewhere gets 1.
 
     >>> strength, code = np.array([1.0, 2, 3, 4] * 5 + [90, 5]), np.repeat([0, 1], [20, 2])
@@ -27,7 +28,7 @@ def significance(strength: np.ndarray, code: np.ndarray, share: float = 0.25, ma
         start = float(np.quantile(others, 1 - share))
         above = others[others > start]
         above = above[:-2] if len(above) > 6 else above
-        scale = max(float(above.mean() - start) if len(above) else 0.0, LEAST_SCALE)
+        scale = max(float(above.mean() - start) if len(above) else 0.0, least)
         best = sorted(float(strength[code == o].max()) for o in np.unique(code) if o != c)
         number = len(strength) * share
         if len(best) >= 3 and number > 3:

@@ -53,7 +53,8 @@ def follow_pictures(inputs: Images, codes: np.ndarray, classes: int, others: Inp
     """The network of `probe.of_pictures`, watched. Raises Unavailable without torch."""
     probe.there()
     x, bring, build = probe.pictures_for(inputs, classes, side)
-    return follow(build, x, codes, inputs.row_keys(), bring(others), seed, tensor=training.pictures, shift=1 if x.shape[1] >= 16 else 0)
+    return follow(build, x, codes, inputs.row_keys(), bring(others), seed, tensor=training.pictures_fast,
+                  shift=1 if x.shape[1] >= 16 else 0)
 
 
 def follow_rows(inputs: Inputs, features: Callable[[Any], Any], codes: np.ndarray, classes: int, others: Inputs, seed: int) -> Followed:

@@ -4,7 +4,7 @@ Sharpness-aware steps (Foret et al. 2021, arXiv 2010.01412) are on: they keep th
 let it lean on what many rows share, which sets triggers apart from content. Rows are put in the order of their content first, so that
 the order of a file does not matter; the same rows and seed give the same bytes on one thread. Rows without a label are read, not learned.
 Fails      to show what the network does not learn: poison for which the data or the passes are too few.
-Cost       about 100,000 rows passed over, twice each: for pictures of 32x32 about 7 min on one core, tables and texts seconds.
+Cost       about 100,000 rows passed over, twice each: for pictures of 32x32 about 2 min on one free core, tables and texts seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ RHO = 0.1
 EARLY = 0.2
 """Early features are those after this part of the epochs, at least one."""
 SMALL = 3000
-"""Fewer pictures get a network of half the width; fewer rows of any kind, steps of half the rows."""
+"""Fewer pictures get a network of half the width."""
+BATCH = 64
+"""Rows per step."""
 AGAIN = 50_000
 """Rows that a network which is only asked passes over in all."""
 COLUMNS = 4096
@@ -57,7 +59,7 @@ def learn(build: Callable[[], Any], x: Any, codes: np.ndarray, keys: np.ndarray,
                 early.append(features)
 
         training.fit(module, x, own, np.random.default_rng(seed), tensor=tensor, epochs=epochs, rate=rate, shift=shift, rho=rho, after=note,
-                     batch=64 if len(own) < SMALL else 128)
+                     batch=BATCH)
         found = reading.read(module, x, own, tensor=tensor, where=where)
     back = np.argsort(rows, kind="stable")
     return Learned(tuple(a[back] for a in found.layers), tuple(a[back] for a in found.slopes), found.logits[back],
@@ -73,10 +75,11 @@ def again(build: Callable[[], Any], x: Any, codes: np.ndarray, keys: np.ndarray,
     enough(own)
     with training.seeded(seed):
         return training.fit(build(), x[rows], own, np.random.default_rng(seed), tensor=tensor, rate=rate, shift=shift,
-                            epochs=int(np.clip(AGAIN // len(own), FEWEST, MOST)), batch=64 if len(own) < SMALL else 128)
+                            epochs=int(np.clip(AGAIN // len(own), FEWEST, MOST)), batch=BATCH)
 
 
 def ordered(keys: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Row numbers by label, then by content: the order of a file does not matter."""
     rows = np.argsort(keys, kind="stable")
     return np.asarray(rows[np.argsort(codes[rows], kind="stable")])
 
@@ -97,16 +100,16 @@ def of_pictures(inputs: Images, codes: np.ndarray, classes: int, seed: int, side
     """A narrow residual network on pictures brought to at most `side` pixels. Raises Unavailable without torch."""
     there()
     x, bring, build = pictures_for(inputs, classes, side)
-    learned, module = learn(build, x, codes, inputs.row_keys(), seed, tensor=training.pictures, shift=1 if x.shape[1] >= 16 else 0)
-    return Taught(learned, asking(module, bring, training.pictures))
+    learned, module = learn(build, x, codes, inputs.row_keys(), seed, tensor=training.pictures_fast, shift=1 if x.shape[1] >= 16 else 0)
+    return Taught(learned, asking(module, bring, training.pictures_fast))
 
 
 def again_pictures(inputs: Images, codes: np.ndarray, classes: int, seed: int, side: int) -> Ask:
     """The network of `of_pictures` after a shorter training."""
     there()
     x, bring, build = pictures_for(inputs, classes, side)
-    return asking(again(build, x, codes, inputs.row_keys(), seed, tensor=training.pictures, shift=1 if x.shape[1] >= 16 else 0),
-                  bring, training.pictures)
+    return asking(again(build, x, codes, inputs.row_keys(), seed, tensor=training.pictures_fast, shift=1 if x.shape[1] >= 16 else 0),
+                  bring, training.pictures_fast)
 
 
 def pictures_for(inputs: Images, classes: int, side: int) -> tuple[np.ndarray, Callable[[Inputs], np.ndarray], Callable[[], Any]]:
@@ -119,7 +122,7 @@ def pictures_for(inputs: Images, classes: int, side: int) -> tuple[np.ndarray, C
         assert isinstance(some, Images)
         return brought(some, side)
 
-    return bring(inputs), bring, lambda: builds.resnet(classes, width)
+    return bring(inputs), bring, lambda: training.fast(builds.resnet(classes, width))
 
 
 def of_rows(inputs: Inputs, features: Callable[[Any], Any], codes: np.ndarray, classes: int, seed: int) -> Taught:

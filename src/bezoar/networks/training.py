@@ -6,6 +6,7 @@ on one (`seeded`).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,14 +14,19 @@ from typing import Any
 
 import numpy as np
 
+_ONE_AT_A_TIME = threading.RLock()
+
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """A torch stream of its own, on one thread; the caller's stream and thread count come back afterwards."""
+    """A torch stream of its own, on one thread; the caller's stream and thread count come back afterwards.
+
+    Torch has one stream and one thread count for the whole process, so that threads wait for each other here.
+    """
     import torch
 
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
+    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
+        threads = torch.get_num_threads()
         torch.manual_seed(seed)
         torch.set_num_threads(1)
         try:
@@ -34,6 +40,20 @@ def pictures(batch: np.ndarray) -> Any:
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2))).float().div_(127.5).sub_(1)
+
+
+def fast(module: Any) -> Any:
+    """The module in the memory layout (channels last) in which convolutions are about a quarter faster on a processor."""
+    import torch
+
+    return module.to(memory_format=torch.channels_last)
+
+
+def pictures_fast(batch: np.ndarray) -> Any:
+    """`pictures`, in the layout of `fast`."""
+    import torch
+
+    return pictures(batch).contiguous(memory_format=torch.channels_last)
 
 
 def pace(step: int, steps: int) -> float:

@@ -1,0 +1,63 @@
+"""The section of docs/benchmarks.md about the learned tier."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+Row = dict[str, Any]
+IMPLANTED = 0.8
+"""An attack counts where it succeeds so often on the plain network."""
+
+
+def mean(values: list[Any]) -> float:
+    """Mean of what is there; NaN where nothing is.
+
+    >>> mean([1.0, None, 0.5])
+    0.75
+    """
+    kept = [float(v) for v in values if v is not None]
+    return float(np.mean(kept)) if kept else float("nan")
+
+
+def figure(value: float, digits: int = 2) -> str:
+    return "-" if np.isnan(value) else f"{value:.{digits}f}"
+
+
+def section(rows: list[Row]) -> list[str]:
+    """One line per cell: success, what bezoar lists, and the peers' best possible thresholds."""
+    if not rows:
+        return ["## Learned tier", "", "Not run yet: `python benchmarks/learned.py`.", ""]
+    by: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for r in rows:
+        by[r["cell"]][r["method"]].append(r)
+    peers = [m for m in dict.fromkeys(r["method"] for r in rows) if m != "bezoar"]
+    out = ["## Learned tier", "",
+           "`--effort standard` as a user runs it, on at most 5,000 samples. *Recall* and *false positives* are those of the",
+           "quarantine list (rows with the trigger and the attacker's label; covers count neither way). The peers are re-implemented",
+           "on one plain network per set and get trusted samples where their papers ask for them; their figure is the true",
+           "positives at 1% false positives, the best threshold granted. *Success* is on that network;",
+           "*probe-geometry* there is bezoar's own check on that very network, by its ranking alone;",
+           f"under {IMPLANTED:.0%} the attack did not implant and no figure is a merit or a miss.", "",
+           "| data and attack | seeds | success | recall | false positives | alarms | TPR | " + " | ".join(peers) + " |",
+           "|" + "---|" * (7 + len(peers))]
+    for cell in by:
+        mine, others = by[cell]["bezoar"], [r for m in peers for r in by[cell][m]]
+        line = [cell, str(len({r["seed"] for r in (*mine, *others)})), figure(mean([r.get("asr") for r in others])),
+                figure(mean([r.get("recall") for r in mine])), figure(mean([r.get("fpr") for r in mine]), 4),
+                f"{sum(bool(r.get('alarm')) for r in mine)} of {len(mine)}", figure(mean([r.get("tpr_at_1fpr") for r in mine])),
+                *(figure(mean([r.get("tpr_at_1fpr") for r in by[cell][m]])) for m in peers)]
+        out.append("| " + " | ".join(line) + " |")
+    implanted = [c for c in by if mean([r.get("asr") for m in peers for r in by[c][m]]) >= IMPLANTED and by[c]["bezoar"]]
+    if implanted:
+        scores = {m: mean([mean([r.get("tpr_at_1fpr") for r in by[c][m]]) for c in implanted if by[c][m]]) for m in peers
+                  if m != "probe-geometry"}
+        best = max(scores, key=lambda m: -1.0 if np.isnan(scores[m]) else scores[m])
+        own = mean([mean([r.get("recall") for r in by[c]["bezoar"]]) for c in implanted])
+        worst = min(implanted, key=lambda c: mean([r.get("recall") for r in by[c]["bezoar"]]))
+        out += ["", f"Over the {len(implanted)} lines that implanted: mean recall of the list {figure(own)}, worst "
+                    f"{figure(mean([r.get('recall') for r in by[worst]['bezoar']]))} ({worst}); the best single peer is {best}, "
+                    f"{figure(scores[best])} at 1% false positives."]
+    return [*out, ""]
