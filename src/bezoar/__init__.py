@@ -10,6 +10,7 @@ In the order of use:
     bezoar.clean("photos/", "out/report.json", "safe/")
     bezoar.restore("safe/", "photos-again/")
     bezoar.attack("badnets", "photos/", "poisoned/", rate=0.01)
+    bezoar.audit("model.safetensors", data="trusted/")    # may I use this model?
     bezoar.redteam("photos/", attacks=["badnets"], out="scoreboard/")
     bezoar.sign("photos/", "private.pem")            # photos.sig, which OpenSSF model-signing verifies too
     data = bezoar.open_verified("photos/", "photos.sig", public_key="public.pem")    # only bytes that were signed
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bezoar.api import accept, attack, catalogue, clean, explain, load, poison, read_report, restore, scan, write_report
+    from bezoar.auditing import audit
     from bezoar.core.dataset import Dataset
     from bezoar.core.errors import BezoarError, ExitCode
     from bezoar.core.report import Report
@@ -28,11 +30,11 @@ if TYPE_CHECKING:
     from bezoar.provenance.verbs import keygen, sign, verify
     from bezoar.red import redteam
 
-__all__ = ["BezoarError", "Dataset", "ExitCode", "Report", "accept", "attack", "catalogue", "clean", "explain", "keygen", "load",
+__all__ = ["BezoarError", "Dataset", "ExitCode", "Report", "accept", "attack", "audit", "catalogue", "clean", "explain", "keygen", "load",
            "open_verified", "poison", "read_report", "redteam", "restore", "scan", "sign", "verify", "write_report"]
 
 _HOMES = {"BezoarError": "bezoar.core.errors", "ExitCode": "bezoar.core.errors", "Dataset": "bezoar.core.dataset",
-          "Report": "bezoar.core.report", "redteam": "bezoar.red", "open_verified": "bezoar.provenance.guard",
+          "Report": "bezoar.core.report", "redteam": "bezoar.red", "audit": "bezoar.auditing", "open_verified": "bezoar.provenance.guard",
           **dict.fromkeys(("keygen", "sign", "verify"), "bezoar.provenance.verbs")}
 
 

@@ -18,11 +18,12 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
 from bezoar.core.ability import Ability, Attack, Detector, Modality, Renderer, Repair, Scores
+from bezoar.core.audit import Auditor, AuditView
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import BezoarError, Unavailable
 from bezoar.core.scores_store import scores_from_dict, scores_to_dict
@@ -236,6 +237,42 @@ def _victim(cls: type[Victim], planted: Planted) -> Iterator[Check]:
             yield f"trains-{modality}", trains(modality)
 
 
+def _auditor(cls: type[Auditor]) -> Iterator[Check]:
+    def says() -> None:
+        from bezoar.testing.suspects import small_suspect
+
+        suspect, clean = small_suspect(0)
+        before = {k: v.clone() for k, v in suspect.module.state_dict().items()}
+        with sealed():
+            first, again = (cls()(AuditView(suspect, clean), np.random.default_rng(5)) for _ in range(2))
+        assert first.statistic.shape == (len(suspect.classes),)
+        np.testing.assert_array_equal(first.statistic, again.statistic, "same view and rng, same statistic")
+        after = suspect.module.state_dict()
+        assert all((after[k] == v).all() for k, v in before.items()), "the model stays as it was"
+        assert not suspect.module.training and all(p.requires_grad for p in suspect.module.parameters()), "and in the mode that it was in"
+        if first.trigger is not None:
+            copy = trigger_from_dict(json.loads(json.dumps(first.trigger.to_dict())))
+            assert copy.title() == first.trigger.title()
+            assert len(first.trigger.apply(clean.inputs, np.random.default_rng(6))) == len(clean)
+            assert first.success is None or 0 <= first.success <= 1
+
+    def less() -> None:
+        from dataclasses import replace
+
+        from bezoar.testing.suspects import small_suspect
+
+        suspect, clean = small_suspect(0)
+        one = clean.take(np.flatnonzero(clean.labels.codes == 0)[:3])  # type: ignore[union-attr]
+        for view in (AuditView(suspect), AuditView(replace(suspect, module=None, tensor=None), clean),
+                     AuditView(suspect, replace(clean, labels=None)), AuditView(suspect, one),
+                     AuditView(suspect, clean.take(np.arange(0)))):
+            with suppress(Unavailable):
+                cls()(view, np.random.default_rng(5))
+
+    yield "says-the-same-and-changes-nothing", says
+    yield "black-box-no-data-one-class", less
+
+
 def _modality(cls: type[Modality], planted: Planted) -> Iterator[Check]:
     def views() -> None:
         data, _, _ = planted(cls.info.name, "label-flip", np.random.default_rng(7))
@@ -288,6 +325,8 @@ def checks(cls: type[Ability], make: Make | None = None, planted: Planted | None
         found += _detector(cls, make, planted)
     elif issubclass(cls, Attack):
         found += _attack(cls, planted)
+    elif issubclass(cls, Auditor):
+        found += _auditor(cls)
     elif issubclass(cls, Victim):
         found += _victim(cls, planted)
     elif issubclass(cls, Modality):
