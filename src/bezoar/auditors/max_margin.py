@@ -27,7 +27,7 @@ class MaxMargin(Auditor):
                 threats=("model-backdoor",), modalities=("image",), needs=("model",), extras=("torch",),
                 cost="about 2 s for a small network of 10 classes", reference="Wang et al. 2024, arXiv 2205.06900", effort="quick")
 
-    def __init__(self, *, starts: int = 8, steps: int = 60) -> None:
+    def __init__(self, *, starts: int = 6, steps: int = 40) -> None:
         self.starts = starts
         self.steps = steps
 
