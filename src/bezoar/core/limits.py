@@ -37,3 +37,11 @@ class Limits:
     """Nesting of a JSON value."""
     max_folder_depth: int = 8
     """Nesting of folders below DATA."""
+    max_opcodes: int = 5_000_000
+    """Opcodes of one pickle stream, values reached in what it builds."""
+    max_arrays: int = 200_000
+    """Named arrays of a model file."""
+    max_model_ratio: float = 100.0
+    """Bytes of arrays per byte of a model file; small files may give 64 MiB all the same."""
+    max_model_seconds: int = 10
+    """Processor seconds to read a model file, and one more for each 16 MiB of it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 SCHEMA: dict[str, dict[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
@@ -12,6 +14,7 @@ SCHEMA: dict[str, dict[int, str]] = {
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {}}
 EXTERNAL_DATA, DATA_LOCATION = 13, 14
+NODE_DOMAIN, FUNCTION_DOMAIN = 7, 10
 
 
 def has_external_data(raw: bytes, most_depth: int = 64) -> bool:
@@ -50,7 +53,43 @@ def has_external_data(raw: bytes, most_depth: int = 64) -> bool:
     return False
 
 
-def _varint(raw: bytes, position: int, end: int) -> tuple[int, int]:
+def fields(raw: bytes | memoryview, position: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(field number, start, end) of each field of the message in [position, end). Raises ValueError on anything malformed."""
+    while position < end:
+        key, position = _varint(raw, position, end)
+        wire, start = key & 7, position
+        if wire == 0:
+            _, position = _varint(raw, position, end)
+        elif wire == 2:
+            size, start = _varint(raw, position, end)
+            position = start + size
+        elif wire in (1, 5):
+            position += 8 if wire == 1 else 4
+        else:
+            raise ValueError(f"wire type {wire}")
+        if position > end or not key >> 3:
+            raise ValueError("a field beyond the end")
+        yield key >> 3, start, position
+
+
+def domains(raw: bytes, most_depth: int = 64) -> set[str]:
+    """The domains of all operators that a serialised ModelProto uses, those of its own functions left out."""
+    used: set[str] = set()
+    own: set[str] = set()
+    todo = [("model", 0, len(raw), 0)]
+    while todo:
+        kind, position, end, depth = todo.pop()
+        if depth > most_depth:
+            raise ValueError("nested too deep")
+        for field, start, stop in fields(raw, position, end):
+            if (kind, field) in (("node", NODE_DOMAIN), ("function", FUNCTION_DOMAIN)):
+                (used if kind == "node" else own).add(raw[start:stop].decode("utf-8", "replace"))
+            elif field in SCHEMA[kind]:
+                todo.append((SCHEMA[kind][field], start, stop, depth + 1))
+    return used - own
+
+
+def _varint(raw: bytes | memoryview, position: int, end: int) -> tuple[int, int]:
     value = shift = 0
     while position < end and shift < 70:
         byte = raw[position]

@@ -7,8 +7,6 @@ Paper: Kim 2014, arXiv 1408.5882.
 
 from __future__ import annotations
 
-import re
-import zlib
 from typing import Any
 
 import numpy as np
@@ -20,8 +18,7 @@ from bezoar.core.inputs import Inputs, Texts
 from bezoar.core.victim import Model, Victim
 from bezoar.networks import training
 from bezoar.networks.builds import text_cnn
-
-WORDS, SIGNS = 8192, 1024
+from bezoar.networks.text_codes import SIGNS, WORDS, codes_of
 
 
 class TextCnn(Victim):
@@ -58,16 +55,7 @@ class TextCnn(Victim):
 
     def _codes(self, inputs: Texts) -> np.ndarray:
         """(n, length) int64, 0 where the text has ended."""
-        length = self.length or (96 if self.unit == "word" else 320)
-        out = np.zeros((len(inputs), length), np.int64)
-        for i, text in enumerate(inputs.values):
-            if self.unit == "word":
-                tokens = re.findall(r"\w+|[^\w\s]", text.lower())[:length]
-                line = [zlib.crc32(w.encode("utf-8", "surrogatepass")) % WORDS + 1 for w in tokens]
-            else:
-                line = [ord(c) % SIGNS + 1 for c in text[:length]]
-            out[i, :len(line)] = line
-        return out
+        return codes_of(inputs.values, self.unit, self.length)
 
     def weights(self, model: Model) -> dict[str, np.ndarray]:
         assert isinstance(model, _Network)
