@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,10 @@ class Options:
     seed: int = 0
     controls: int = 99
     accepted: frozenset[str] = frozenset()
+    recall: Callable[[str], np.ndarray | None] = field(default=lambda key: None)
+    """Gives back what an auditor said of a reference model before, by key."""
+    keep: Callable[[str, np.ndarray], None] = field(default=lambda key, statistic: None)
+    """Takes what an auditor says of a reference model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +53,11 @@ class Judgement:
     channels: np.ndarray
     names: tuple[str, ...]
     basis: str
-    notes: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The largest score, its class, and what each channel says of that class, in deviations."""
+        at = {n: round(float(z), 3) for n, z in zip(self.names, self.channels[:, self.target], strict=True) if np.isfinite(z)}
+        return {"score": float(self.score[self.target]), "target": self.target, "channels": at, "basis": self.basis}
 
 
 def judged(own: dict[str, np.ndarray], references: Sequence[dict[str, np.ndarray]]) -> Judgement:
@@ -101,7 +110,8 @@ def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None 
                  "clean_samples": 0 if clean is None else len(clean), "reference_models": references,
                  "p_value": None if judgement is None or not np.isfinite(judgement.p_value) else judgement.p_value},
         verdict=verdict, reason=reason, alpha=options.alpha, poisoned_at_least=0, findings=findings, outcomes=(*first, *outcomes),
-        plan={"auditors": {a.info.name: a.parameters() for a in auditors}, "alpha": options.alpha, "controls": options.controls},
+        plan={"auditors": {a.info.name: a.parameters() for a in auditors}, "alpha": options.alpha, "controls": options.controls,
+              "judgement": None if judgement is None else judgement.to_dict()},
         seed=options.seed, seconds=time.perf_counter() - began, notes=(*s.notes, *notes, *_assurance(judgement, references)),
         overview=_overview(view, judgement, said), accepted=tuple(sorted(options.accepted & {f.id for f in findings})))
 
@@ -141,7 +151,15 @@ def _references(view: AuditView, auditors: Sequence[Auditor], options: Options, 
         twins = ()
     out = []
     for twin in twins:
-        out.append({a.info.name: np.asarray(a(twin, generator(options.seed, a.info.name)).statistic, np.float64) for a in auditors})
+        said = {}
+        for a in auditors:
+            key = f"{twin.suspect.fingerprint}/{a!r}"
+            known = options.recall(key)
+            if known is None:
+                known = np.asarray(a(twin, generator(options.seed, a.info.name)).statistic, np.float64)
+                options.keep(key, known)
+            said[a.info.name] = known
+        out.append(said)
     listener(Finished("reference models", "found" if out else "nothing", time.perf_counter() - started))
     return out
 

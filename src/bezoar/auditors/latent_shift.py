@@ -46,6 +46,8 @@ class LatentShift(Auditor):
             present = [int(c) for c in torch.unique(codes)]
             means = torch.stack([told[codes == c].mean(dim=0) for c in present])
             unit = float((means - means.mean(dim=0)).norm(dim=1).mean().clamp_min(1e-9))
-            path = push(lambda d: last(told[None] + d[:, None]), (told.shape[1],), k, codes, BOUNDS * unit, steps=self.steps, rng=rng)
+            rows, bias = last.weight.detach().cpu(), 0.0 if last.bias is None else last.bias.detach().cpu()
+            path = push(lambda d: (told[None] + d[:, None]) @ rows.T + bias, (told.shape[1],), k, codes, BOUNDS * unit,
+                        steps=self.steps, rng=rng)
         ease = path.ease()
         return Audited(ease, int(np.nanargmax(ease)))

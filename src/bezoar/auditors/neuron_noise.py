@@ -59,7 +59,7 @@ class NeuronNoise(Auditor):
                 part = noise[0][:, starts[i]:starts[i + 1]]
                 if out.shape[1] != part.shape[1]:
                     raise Unavailable("channels in the second place")
-                return out * (1 + part).repeat_interleave(n, dim=0).view(k * n, -1, *([1] * (out.ndim - 2)))
+                return out * (1 + part.to(out.device)).repeat_interleave(n, dim=0).view(k * n, -1, *([1] * (out.ndim - 2)))
             return change
 
         def forward(d: Any) -> Any:

@@ -33,7 +33,7 @@ class Weights(Auditor):
 
     def audit(self, view: AuditView, rng: np.random.Generator) -> Audited:
         last = head(view.module())
-        rows = last.weight.detach().double().numpy()
+        rows = last.weight.detach().cpu().double().numpy()
         if rows.shape[0] != view.n_classes:
             rows = np.zeros((view.n_classes, 1))
         centred = rows - rows.mean(axis=0)
@@ -60,11 +60,11 @@ def channel_gain(module: Any, width: int) -> np.ndarray:
     layers = [m for m in module.modules() if isinstance(m, (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d))][:-1]
     for layer in layers:
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
-            w = layer.weight.detach().double()
+            w = layer.weight.detach().cpu().double()
             if width % w.shape[0] == 0:
                 gain, scale = w.flatten(1).norm(dim=1).numpy(), None
         elif gain is not None and layer.num_features == len(gain) and scale is None and layer.affine and layer.running_var is not None:
-            scale = (layer.weight.detach().double().abs() / (layer.running_var.double() + layer.eps).sqrt()).numpy()
+            scale = (layer.weight.detach().cpu().double().abs() / (layer.running_var.cpu().double() + layer.eps).sqrt()).numpy()
             gain = gain * scale
     if gain is None:
         return np.ones(width)

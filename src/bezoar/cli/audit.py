@@ -26,6 +26,7 @@ def audit(
     data: Annotated[str, typer.Option(help="Clean samples that you trust, in any format DATA can have; a handful is enough.")] = "",
     classes: Annotated[str, typer.Option(help="Names of the model's classes in their order, with commas between.")] = "",
     shape: Annotated[str, typer.Option(help="Height x width of the pictures it reads, such as 32x32.")] = "",
+    pixels: Annotated[str, typer.Option(help="How pictures are scaled: -1..1, 0..1 or imagenet; inferred where it is said.")] = "",
     modality: columns.Modality = "", label: columns.Label = "", text: columns.Text = "", id_column: columns.Id = "",
     effort: Annotated[str, typer.Option(help="quick trains no clean reference models, standard 8, deep 16.")] = "standard",
     auditor: Annotated[list[str] | None, typer.Option(help="Run only these (repeatable); see `bezoar list`.")] = None,
@@ -49,9 +50,9 @@ def audit(
     how = columns.reading(modality, label, text, id_column, "", "", "")
     with Progress(quiet or as_json) as progress:
         progress(Note(auditing.cost(effort, bool(data))))
-        report = auditing.audit(model, factory=factory, data=data or None, reading=how,
-                                classes=[c.strip() for c in classes.split(",")] if classes else (), shape=auditing.shape_of(shape),
-                                effort=effort, alpha=alpha, seed=seed, auditors=auditor or None, without=without or [],
+        names = [c.strip() for c in classes.split(",")] if classes else ()
+        report = auditing.audit(model, factory=factory, data=data or None, reading=how, classes=names, shape=auditing.shape_of(shape),
+                                pixels=pixels, effort=effort, alpha=alpha, seed=seed, auditors=auditor or None, without=without or [],
                                 baseline=baseline, out=out, listener=progress)
     if as_json:
         sys.stdout.write(api.render(report, "json").decode() + "\n")

@@ -35,13 +35,14 @@ class Pixels:
         for channel in range(3):
             probe[1 + channel, ..., channel] = 255
         probe[4] = np.random.default_rng(0).integers(0, 256, (h, w, 3), np.uint8)
-        seen = tensor(probe).detach().float()
+        told = tensor(probe).detach()
+        self.device, seen = told.device, told.cpu().float()
         if seen.ndim != 4 or seen.shape[2:] != (h, w):
             raise Unavailable("an input of one number per pixel and channel")
         self._low = seen[0]
         self._mix = (seen[1:4] - seen[:1]).mean(dim=(2, 3)).T.contiguous()
-        told = torch.from_numpy(probe[4:].transpose(0, 3, 1, 2).astype(np.float32) / 255)
-        if not torch.allclose(self.encoded(told), seen[4:], atol=1e-3 * float(seen.abs().max() + 1)):
+        plain = torch.from_numpy(probe[4:].transpose(0, 3, 1, 2).astype(np.float32) / 255)
+        if not torch.allclose(self.encoded(plain), seen[4:], atol=1e-3 * float(seen.abs().max() + 1)):
             raise Unavailable("an input that is a plain rescaling of pixels")
 
     def encoded(self, x: Any) -> Any:
@@ -51,8 +52,9 @@ class Pixels:
         return torch.einsum("oc,nchw->nohw", self._mix, x) + self._low
 
     def logits(self, x: Any) -> Any:
-        """(n, K)."""
-        return self.module(self.encoded(x))
+        """(n, K) on the CPU, wherever the module stands."""
+        out = self.module(self.encoded(x).to(self.device))
+        return getattr(out, "logits", out).cpu()
 
 
 def pixels(view: AuditView) -> Pixels:
@@ -134,4 +136,4 @@ def features(module: Any, run: Callable[[], Any]) -> tuple[Any, Any]:
         handle.remove()
     if not kept:
         raise Unavailable("a last linear layer that is used")
-    return kept[-1].flatten(1), out
+    return kept[-1].flatten(1).cpu(), out
