@@ -90,7 +90,8 @@ class Auditing:
             chosen, _ = auditing.chosen_auditors()
             report = audits.audit(view, chosen, self.options(f"{entry.dataset}/{entry.network}"))
             told = report.plan["judgement"]
-            row |= {"score": told["score"], "p": report.subject["p_value"], "alarm": bool(report.findings), "target": told["target"],
+            p = report.subject["p_value"]
+            row |= {"score": -float(np.log10(max(1.0 if p is None else p, 1e-300))), "fused": told["score"], "p": p, "alarm": bool(report.findings), "target": told["target"],
                     "verdict": report.verdict, "channels": told["channels"]}
             row |= _recovered(report, truth)
         return row | {"seconds": time.perf_counter() - started}

@@ -60,7 +60,7 @@ class Judgement:
         return {"score": float(self.score[self.target]), "target": self.target, "channels": at, "basis": self.basis}
 
 
-def judged(own: dict[str, np.ndarray], references: Sequence[dict[str, np.ndarray]]) -> Judgement:
+def judged(own: dict[str, np.ndarray], references: Sequence[dict[str, np.ndarray]], weights: dict[str, float] | None = None) -> Judgement:
     """Fuse first, then calibrate: (K,) statistics by channel of the suspect and of each clean model of the same shape.
 
     With three or more of these every class is held against the same class of the clean models, which are held against each other
@@ -68,19 +68,20 @@ def judged(own: dict[str, np.ndarray], references: Sequence[dict[str, np.ndarray
     """
     names = tuple(own)
     mine = np.stack([own[n] for n in names])
+    w = np.array([(weights or {}).get(n, 1.0) for n in names])
     if len(references) >= ENOUGH_REFERENCES:
         others = np.stack([np.stack([r[n] for n in names]) for r in references])
         z = against_references(mine, others)
-        turns = [fused(against_references(others[i], np.delete(others, i, axis=0))) for i in range(len(others))]
-        null, basis = np.concatenate(turns), "references"
+        turns = [fused(against_references(others[i], np.delete(others, i, axis=0)), w) for i in range(len(others))]
+        null, basis, freedom = np.concatenate(turns), "references", 2 * (len(others) - 1)
     else:
-        z, basis = against_classes(mine), "classes"
+        z, basis, freedom = against_classes(mine), "classes", 0
         null = np.zeros(0)
-    score = fused(z)
+    score = fused(z, w)
     target = int(np.nanargmax(score)) if np.isfinite(score).any() else 0
     if basis == "classes":
         null = np.delete(score, target)
-    return Judgement(score, p_largest(float(score[target]), null, len(score)), target, z, names, basis)
+    return Judgement(score, p_largest(float(score[target]), null, len(score), freedom), target, z, names, basis)
 
 
 def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None = None, listener: Listener = deaf,
@@ -99,7 +100,7 @@ def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None 
         held = _references(view, [a for a in auditors if a.info.name in usable], options, listener, notes)
         references = len(held)
         usable = {n: s for n, s in usable.items() if all(n in r for r in held)} if held else usable
-        judgement = judged(usable, held)
+        judgement = judged(usable, held, {a.info.name: a.weight for a in auditors})
     findings: tuple[Finding, ...] = ()
     if judgement is not None and judgement.p_value <= options.alpha:
         findings = (_finding(view, judgement, said, options),)

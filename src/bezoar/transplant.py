@@ -22,8 +22,8 @@ WORKS = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Transplant:
-    """Shares in [0, 1] of clean samples of other classes that go to the target: with the trigger, with the best control, on clean
-    models (NaN where there are none)."""
+    """Shares in [0, 1] of clean samples of other classes that go to the target: with the trigger, with matched controls (their
+    95% quantile), on clean models (NaN where there are none)."""
 
     trigger: Trigger
     success: float
@@ -59,11 +59,11 @@ def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: n
         twins = [moved(t.suspect, best, hosts, target, rng) for t in view.references()]
     except BezoarError:
         return None
-    worst = max(drawn, default=float("nan"))
+    worst = float(np.quantile(drawn, 0.95)) if drawn else float("nan")
     elsewhere = float(np.mean(twins)) if twins else float("nan")
     confirmed = success >= WORKS and success > 2 * worst and not elsewhere > success / 2
     parts = [f"Put on {len(hosts)} clean samples of other classes, the recovered trigger moves {success:.0%} of them there",
-             f"the best of {len(drawn)} matched controls {worst:.0%}"]
+             f"95 of 100 matched controls at most {worst:.0%}"]
     if twins:
         parts.append(f"on clean models of the same shape it moves {elsewhere:.0%}")
     return Transplant(best, success, worst, elsewhere, confirmed, _shown(view, best, hosts, target, rng), "; ".join(parts) + ".")
@@ -73,13 +73,13 @@ def control(trigger: Trigger, rng: np.random.Generator) -> Trigger | None:
     """A trigger of the same size and strength: the same pixels in another order, at another place."""
     if isinstance(trigger, Patch):
         h, w = trigger.mask.shape
-        shift = (int(rng.integers(h)), int(rng.integers(w)))
+        shift = tuple(int(rng.integers(side // 4, max(side - side // 4, side // 4 + 1))) for side in (h, w))
         mask = np.roll(trigger.mask, shift, (0, 1))
         flat = trigger.pixels.reshape(-1, 3)[rng.permutation(h * w)].reshape(trigger.pixels.shape)
         return replace(trigger, mask=mask, pixels=flat)
     if isinstance(trigger, Overlay):
         h, w = trigger.pattern.shape[:2]
-        step = (int(rng.integers(1, max(h, 2))), int(rng.integers(1, max(w, 2))))
+        step = tuple(int(rng.integers(side // 4, max(side - side // 4, side // 4 + 1))) for side in (h, w))
         pattern = np.roll(trigger.pattern, step, (0, 1))
         return replace(trigger, pattern=np.ascontiguousarray(pattern[::-1] if rng.random() < 0.5 else -pattern))
     return None

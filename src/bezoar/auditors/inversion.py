@@ -31,8 +31,9 @@ class Inversion(Auditor):
     """
 
     info = Info(name="inversion", summary="the smallest patch that leads to each class", threats=("model-backdoor",),
-                modalities=("image",), needs=("model", "clean"), extras=("torch",), cost="about 20 s for a small network of 10 classes",
+                modalities=("image",), needs=("model",), extras=("torch",), cost="about 20 s for a small network of 10 classes",
                 reference="Shen et al. 2021, arXiv 2102.05123")
+    weight = 2.0
 
     def __init__(self, *, most: int = 100, batch: int = 12, steps: int = 120) -> None:
         self.most = most

@@ -29,6 +29,7 @@ class KnownTriggers(Auditor):
 
     info = Info(name="known-triggers", summary="whether a usual trigger leads clean samples to one class", threats=("model-backdoor",),
                 modalities=("image",), needs=("clean",), cost="about 60 answers per sample", reference="Gu et al. 2017, arXiv 1708.06733")
+    weight = 0.5
 
     def __init__(self, *, most: int = 60) -> None:
         self.most = most

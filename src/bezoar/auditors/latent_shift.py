@@ -2,7 +2,7 @@
 
 What a trigger adds is, deep in the network, one direction that overrules everything else; for the target of a backdoor a step of
 small length is enough. Only the last layer is asked, so it takes no time. Fails for backdoors that are spread over all directions.
-The statistic is the mean share that arrives over growing steps, in units of the distance between the classes' means.
+The statistic is the log-odds of the mean share that arrives over growing steps, in units of the distance between the classes' means.
 Cost: under a second. Paper: Zhang et al. 2024 (trigger-activated change as a convex problem).
 """
 
@@ -27,8 +27,9 @@ class LatentShift(Auditor):
     """
 
     info = Info(name="latent-shift", summary="how small a step of the last features leads all samples to one class",
-                threats=("model-backdoor",), modalities=("image",), needs=("model", "clean"), extras=("torch",), cost="under a second",
+                threats=("model-backdoor",), modalities=("image",), needs=("model",), extras=("torch",), cost="under a second",
                 reference="Zhang et al. 2024")
+    weight = 0.7
 
     def __init__(self, *, most: int = 100, steps: int = 15) -> None:
         self.most = most
@@ -49,5 +50,5 @@ class LatentShift(Auditor):
             rows, bias = last.weight.detach().cpu(), 0.0 if last.bias is None else last.bias.detach().cpu()
             path = push(lambda d: (told[None] + d[:, None]) @ rows.T + bias, (told.shape[1],), k, codes, BOUNDS * unit,
                         steps=self.steps, rng=rng)
-        ease = path.ease()
-        return Audited(ease, int(np.nanargmax(ease)))
+        statistic = path.statistic()
+        return Audited(statistic, int(statistic.argmax()))

@@ -26,6 +26,7 @@ class MaxMargin(Auditor):
     info = Info(name="max-margin", summary="how far one class can be driven above the others, without data",
                 threats=("model-backdoor",), modalities=("image",), needs=("model",), extras=("torch",),
                 cost="about 2 s for a small network of 10 classes", reference="Wang et al. 2024, arXiv 2205.06900", effort="quick")
+    weight = 0.5
 
     def __init__(self, *, starts: int = 6, steps: int = 40) -> None:
         self.starts = starts

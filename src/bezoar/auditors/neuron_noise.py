@@ -2,7 +2,7 @@
 
 A backdoor's channels are wired to its target already; noise on them, chosen by slopes, collapses a backdoored network onto the
 target while a clean one withstands. Found for all classes at once. Fails for networks without channels (one linear layer).
-The statistic is the mean share of clean samples that arrive, over growing noise.
+The statistic is the log-odds of the mean share of clean samples that arrive, over growing noise.
 Cost: about 5 s for a small network of 10 classes. Paper: Xu et al. 2024 (BAN), arXiv 2405.19928.
 """
 
@@ -30,8 +30,9 @@ class NeuronNoise(Auditor):
     """
 
     info = Info(name="neuron-noise", summary="how little noise on its channels collapses the network onto one class",
-                threats=("model-backdoor",), modalities=("image",), needs=("model", "clean"), extras=("torch",),
+                threats=("model-backdoor",), modalities=("image",), needs=("model",), extras=("torch",),
                 cost="about 5 s for a small network of 10 classes", reference="Xu et al. 2024, arXiv 2405.19928")
+    weight = 1.0
 
     def __init__(self, *, most: int = 25, steps: int = 6) -> None:
         self.most = most
@@ -73,5 +74,5 @@ class NeuronNoise(Auditor):
         finally:
             for h in handles:
                 h.remove()
-        ease = path.ease()
-        return Audited(ease, int(np.nanargmax(ease)))
+        statistic = path.statistic()
+        return Audited(statistic, int(statistic.argmax()))

@@ -2,8 +2,8 @@
 
 A backdoor is a short cut to its target: a pattern over the whole picture (blends, waves, faint noise) or at one place that works on
 any sample, smaller than any that leads to another class. Patterns are followed through growing bounds for all classes at once.
-Fails where the trigger moves with the sample (warps), or works on one class only. The statistic is the mean share that arrives, over
-the bounds. Cost: about 5 s for a small network of 10 classes on pictures of 32x32.
+Fails where the trigger moves with the sample (warps), or works on one class only. The statistic is the log-odds of the mean share that
+arrives, over the bounds. Cost: about 5 s for a small network of 10 classes on pictures of 32x32.
 Papers: Moosavi-Dezfooli et al. 2017, arXiv 1610.08401; Xu et al. 2024 (path of universal perturbations).
 """
 
@@ -30,8 +30,9 @@ class UniversalShift(Auditor):
     """
 
     info = Info(name="universal-shift", summary="how small an added pattern leads all samples to one class",
-                threats=("model-backdoor",), modalities=("image",), needs=("model", "clean"), extras=("torch",),
+                threats=("model-backdoor",), modalities=("image",), needs=("model",), extras=("torch",),
                 cost="about 5 s for a small network of 10 classes", reference="Moosavi-Dezfooli et al. 2017, arXiv 1610.08401")
+    weight = 2.0
 
     def __init__(self, *, most: int = 30, steps: int = 7) -> None:
         self.most = most
@@ -44,11 +45,11 @@ class UniversalShift(Auditor):
         with still(p.module):
             path = push(lambda d: p.logits((x[None] + d[:, None]).clamp(0, 1).view(k * n, *shape)).view(k, n, k), shape, k, codes,
                         BOUNDS * np.sqrt(np.prod(shape)), steps=self.steps, rng=rng)
-        ease = path.ease()
-        target = int(np.nanargmax(ease))
+        statistic = path.statistic()
+        target = int(statistic.argmax())
         tried = tuple((c, Overlay(np.rint(path.pushes[path.first(c)][c].numpy().transpose(1, 2, 0) * 255).astype(np.float32)))
                       for c in range(k))
         rest = np.delete(path.reached, target, axis=1).max(axis=1) if k > 1 else np.zeros(len(BOUNDS))
         plot = Plot(BOUNDS * 255, {view.suspect.classes[target]: path.reached[:, target], "best of the others": rest},
                     x_label="size of the pattern (grey levels)", y_label="share that arrives", caption="one pattern on all samples")
-        return Audited(ease, target, tried[target][1], float(path.reached[path.first(target), target]), tried, evidence=(plot,))
+        return Audited(statistic, target, tried[target][1], float(path.reached[path.first(target), target]), tried, evidence=(plot,))

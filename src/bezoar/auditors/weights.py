@@ -27,6 +27,7 @@ class Weights(Auditor):
     info = Info(name="weights", summary="final rows and channels of unusual weight, without data",
                 threats=("model-backdoor",), needs=("model",), extras=("torch",), cost="milliseconds",
                 reference="Zheng et al. 2022, arXiv 2208.03111")
+    weight = 0.2
 
     def __init__(self, *, largest: int = 4) -> None:
         self.largest = largest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, final
+from typing import Any, ClassVar, TypeVar, final
 
 import numpy as np
 
@@ -89,9 +89,13 @@ class Audited:
 
 
 class Auditor(Ability, ABC):
-    """A model -> a statistic per class. Authors write `audit`."""
+    """A model -> a statistic per class. Authors write `audit`.
+
+    `weight` is how much it counts beside the others, from what it was worth on models made for development.
+    """
 
     shelf = "auditors"
+    weight: ClassVar[float] = 1.0
 
     @abstractmethod
     def audit(self, view: AuditView, rng: np.random.Generator) -> Audited:

@@ -57,10 +57,11 @@ def fused(z: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     return np.asarray(total / np.sqrt(np.maximum((w**2).sum(axis=-2), 1e-12)))
 
 
-def p_largest(largest: float, null: np.ndarray, classes: int) -> float:
+def p_largest(largest: float, null: np.ndarray, classes: int, freedom: int = 0) -> float:
     """Chance that the largest of so many classes of a clean model reaches `largest`; `null` are values of single clean classes.
 
-    A Student tail around the null's mean (as uncertain as the null is small), times the number of classes (Bonferroni).
+    A Student tail around the null's mean, times the number of classes (Bonferroni). `freedom` is that of the tail: fewer than the values
+    where these come from few models; 0 takes one less than the values.
 
     >>> null = np.random.default_rng(0).normal(size=80)
     >>> p_largest(1.0, null, 10), p_largest(9.0, null, 10) < 1e-6
@@ -72,4 +73,4 @@ def p_largest(largest: float, null: np.ndarray, classes: int) -> float:
     if len(null) < 3:
         return float("nan")
     spread = float(np.std(null, ddof=1)) * np.sqrt(1 + 1 / len(null))
-    return float(min(1.0, classes * t.sf((largest - float(null.mean())) / max(spread, 1e-9), len(null) - 1)))
+    return float(min(1.0, classes * t.sf((largest - float(null.mean())) / max(spread, 1e-9), freedom or len(null) - 1)))

@@ -16,6 +16,7 @@ from bezoar.core.audit import AuditView
 from bezoar.core.errors import Unavailable
 from bezoar.core.inputs import Images
 from bezoar.networks.image_victim import brought
+from bezoar.networks.synthetic import synthetic
 
 
 class Pixels:
@@ -66,9 +67,18 @@ def pixels(view: AuditView) -> Pixels:
 
 
 def samples(view: AuditView, most: int, rng: np.random.Generator) -> tuple[Any, Any]:
-    """(n, 3, h, w) float32 in [0, 1] and (n,) int64 codes of at most `most` clean samples, as even over classes as they are."""
+    """(n, 3, h, w) float32 in [0, 1] and (n,) int64 codes of at most `most` clean samples, as even over classes as they are.
+
+    Without clean samples, pictures that the network itself takes for its classes stand in for them.
+    """
     import torch
 
+    if view.clean is None:
+        x, own = view.once("synthetic", lambda: _synthetic(view))
+        if len(torch.unique(own)) < 2:
+            raise Unavailable("clean samples", advice="the network answers one class whatever it is shown; give some with --data")
+        rows = torch.from_numpy(np.sort(rng.permutation(len(x))[:most]))
+        return x[rows], own[rows]
     data = view.samples()
     if not isinstance(data.inputs, Images) or data.labels is None:
         raise Unavailable("pictures as clean samples")
@@ -82,6 +92,12 @@ def samples(view: AuditView, most: int, rng: np.random.Generator) -> tuple[Any, 
     h, w = view.suspect.shape[:2]
     x = np.stack([_to(p, h, w) for p in data.inputs.read(rows)]) if h != w else brought(data.inputs.take(rows), h)
     return torch.from_numpy(x.transpose(0, 3, 1, 2).astype(np.float32) / 255), torch.from_numpy(codes[rows].astype(np.int64))
+
+
+def _synthetic(view: AuditView) -> tuple[Any, Any]:
+    p = pixels(view)
+    with still(p.module):
+        return synthetic(p, view.n_classes, np.random.default_rng(11))
 
 
 def _to(picture: np.ndarray, h: int, w: int) -> np.ndarray:

@@ -26,6 +26,11 @@ class Path:
         """(P,) in [0, 1]: mean share that arrives, over the bounds."""
         return np.asarray(self.reached.mean(axis=0))
 
+    def statistic(self) -> np.ndarray:
+        """(P,) log-odds of `ease`: differences mean the same near 0 and near 1."""
+        e = np.clip(self.ease(), 0.01, 0.99)
+        return np.asarray(np.log(e / (1 - e)))
+
     def first(self, k: int, share: float = 0.8) -> int:
         """The first bound within which the push of class `k` moves that share, or the last."""
         enough = np.flatnonzero(self.reached[:, k] >= share)
