@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from bezoar.core.dataset import Dataset
 from bezoar.core.image_triggers import Patch
 from bezoar.core.inputs import Images
 from bezoar.core.suspect import Suspect
-from bezoar.core.trigger import trigger_from_dict
 from bezoar.engine import generator
 from bezoar.networks.pixels import pixels, samples, still
 from bezoar.networks.twins import twins
@@ -91,8 +91,8 @@ class Auditing:
             report = audits.audit(view, chosen, self.options(f"{entry.dataset}/{entry.network}"))
             told = report.plan["judgement"]
             p = report.subject["p_value"]
-            row |= {"score": -float(np.log10(max(1.0 if p is None else p, 1e-300))), "fused": told["score"], "p": p, "alarm": bool(report.findings), "target": told["target"],
-                    "verdict": report.verdict, "channels": told["channels"]}
+            row |= {"score": -float(np.log10(max(1.0 if p is None else p, 1e-300))), "fused": told["score"], "p": p,
+                    "alarm": bool(report.findings), "target": told["target"], "verdict": report.verdict, "channels": told["channels"]}
             row |= _recovered(report, truth)
         return row | {"seconds": time.perf_counter() - started}
 
@@ -103,14 +103,16 @@ def _recovered(report: Any, truth: zoo.Truth) -> dict[str, Any]:
     found = next((f.trigger for f in report.findings if f.trigger is not None), None)
     if not isinstance(planted, Patch) or not isinstance(found, Patch):
         return {}
-    h, w = found.mask.shape
-    told = trigger_from_dict(planted.to_dict())
-    black, white = (Images.of(np.full((1, h, w, 3), v, np.uint8)) for v in (0, 255))
-    rng = np.random.default_rng(0)
-    changed = [told.apply(x, rng).dense()[0] != x.dense()[0] for x in (black, white)]  # type: ignore[attr-defined]
-    there = (changed[0] | changed[1]).any(axis=2)
-    seen = found.mask > 0.5 * found.mask.max()
+    there, seen = (_opacity(t, zoo.SIDES[truth.name.split("-")[0]]) for t in (planted, found))
+    there, seen = there > 0.5 * there.max(), seen > 0.5 * seen.max()
     return {"iou": float((there & seen).sum() / max((there | seen).sum(), 1))}
+
+
+def _opacity(trigger: Patch, side: int) -> np.ndarray:
+    """(side, side) how much of the host each pixel hides."""
+    still = replace(trigger, jitter=0)
+    low, high = (still.apply(Images.of(np.full((1, side, side, 3), v, np.uint8)), np.random.default_rng(0)).dense()[0] for v in (0, 255))
+    return 1 - (high.astype(float) - low).mean(axis=2) / 255
 
 
 def auroc(bad: np.ndarray, good: np.ndarray) -> float:

@@ -201,6 +201,7 @@ def suspect(entry: Entry, folder: Path = FOLDER) -> Suspect:
 
 def planted(truth: Truth) -> Trigger | None:
     """The trigger that was planted."""
+    registry.shelf("attacks")  # some attacks bring a kind of trigger of their own
     return None if truth.trigger is None else trigger_from_dict(truth.trigger)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,8 @@ def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None 
     findings: tuple[Finding, ...] = ()
     if judgement is not None and judgement.p_value <= options.alpha:
         findings = (_finding(view, judgement, said, options),)
+        told = {findings[0].ability, *findings[0].agreeing}
+        outcomes = [replace(o, status="found") if o.ability in told else o for o in outcomes]
     verdict, reason = _verdict(judgement, findings, outcomes, options)
     s, clean = view.suspect, view.clean
     return Report(
@@ -113,7 +115,8 @@ def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None 
         verdict=verdict, reason=reason, alpha=options.alpha, poisoned_at_least=0, findings=findings, outcomes=(*first, *outcomes),
         plan={"auditors": {a.info.name: a.parameters() for a in auditors}, "alpha": options.alpha, "controls": options.controls,
               "judgement": None if judgement is None else judgement.to_dict()},
-        seed=options.seed, seconds=time.perf_counter() - began, notes=(*s.notes, *notes, *_assurance(judgement, references)),
+        seed=options.seed, seconds=time.perf_counter() - began,
+        notes=(*s.notes, *notes, *_assurance(judgement, references, clean is not None)),
         overview=_overview(view, judgement, said), accepted=tuple(sorted(options.accepted & {f.id for f in findings})))
 
 
@@ -203,11 +206,14 @@ def _verdict(j: Judgement | None, findings: Sequence[Finding], outcomes: Sequenc
     return "no evidence", f"{len(j.names)} checks ran and no class stands out (p = {j.p_value:.2g}, alpha {options.alpha:g})"
 
 
-def _assurance(j: Judgement | None, references: int) -> tuple[str, ...]:
+def _assurance(j: Judgement | None, references: int, clean: bool) -> tuple[str, ...]:
     if j is None:
         return ()
     if j.basis == "references":
         return (f"calibrated on {references} clean models of the same shape, trained on the clean samples",)
+    if not clean:
+        return ("no clean samples: pictures that the network itself takes for its classes stood in for them; calibrated across the model's "
+                "own classes (MAD, Bonferroni): lower assurance",)
     return ("calibrated across the model's own classes (MAD, Bonferroni): lower assurance; clean data in number would raise it",)
 
 

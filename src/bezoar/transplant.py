@@ -41,7 +41,8 @@ def moved(suspect: Suspect, trigger: Trigger, hosts: Dataset, target: int, rng: 
 
 def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: np.random.Generator, *,
                controls: int = 99) -> Transplant | None:
-    """The recovered trigger for `target` that works best, put to the test; None where none was recovered or there are no hosts."""
+    """The smallest of the triggers recovered for `target` that work about as well as the best, put to the test; None where none was
+    recovered or there are no hosts."""
     offered = [t for a in said.values() for k, t in (*a.tried, *(((a.target, a.trigger),) if a.trigger and a.target is not None else ()))
                if k == target]
     if not offered or view.clean is None:
@@ -53,8 +54,10 @@ def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: n
         hosts = data.take(np.flatnonzero((data.labels.codes != target) & (answers != target))[:300])
         if len(hosts) < 5:
             return None
-        best = max(offered, key=lambda t: moved(view.suspect, t, hosts, target, rng))
-        success = moved(view.suspect, best, hosts, target, rng)
+        works = [moved(view.suspect, t, hosts, target, rng) for t in offered]
+        enough = [i for i, share in enumerate(works) if share >= max(0.7 * max(works), 1e-9)] or [int(np.argmax(works))]
+        chosen = min(enough, key=lambda i: size_of(offered[i], view.suspect.shape))
+        best, success = offered[chosen], works[chosen]
         drawn = [moved(view.suspect, c, hosts, target, rng) for c in (control(best, rng) for _ in range(controls)) if c is not None]
         twins = [moved(t.suspect, best, hosts, target, rng) for t in view.references()]
     except BezoarError:
@@ -69,14 +72,23 @@ def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: n
     return Transplant(best, success, worst, elsewhere, confirmed, _shown(view, best, hosts, target, rng), "; ".join(parts) + ".")
 
 
+def size_of(trigger: Trigger, shape: tuple[int, ...]) -> float:
+    """How much of a picture a trigger takes: the share of its area by opacity, or the root mean square of a pattern by full range."""
+    if isinstance(trigger, Patch):
+        return float(trigger.mask.sum()) / max(float(np.prod(shape[:2])) if shape else float(trigger.mask.size), 1.0)
+    if isinstance(trigger, Overlay):
+        return (trigger.alpha or 1.0) * float(np.sqrt((trigger.pattern.astype(np.float64) ** 2).mean())) / 255
+    return 1.0
+
+
 def control(trigger: Trigger, rng: np.random.Generator) -> Trigger | None:
     """A trigger of the same size and strength: the same pixels in another order, at another place."""
     if isinstance(trigger, Patch):
         h, w = trigger.mask.shape
-        shift = tuple(int(rng.integers(side // 4, max(side - side // 4, side // 4 + 1))) for side in (h, w))
-        mask = np.roll(trigger.mask, shift, (0, 1))
-        flat = trigger.pixels.reshape(-1, 3)[rng.permutation(h * w)].reshape(trigger.pixels.shape)
-        return replace(trigger, mask=mask, pixels=flat)
+        order = rng.permutation(h * w)
+        top, left = (float((at + rng.uniform(0.25, 0.75)) % 1) for at in (trigger.top, trigger.left))
+        return replace(trigger, mask=trigger.mask.reshape(-1)[order].reshape(h, w), top=top, left=left,
+                       pixels=trigger.pixels.reshape(-1, 3)[rng.permutation(h * w)].reshape(trigger.pixels.shape))
     if isinstance(trigger, Overlay):
         h, w = trigger.pattern.shape[:2]
         step = tuple(int(rng.integers(side // 4, max(side - side // 4, side // 4 + 1))) for side in (h, w))
@@ -97,8 +109,12 @@ def _shown(view: AuditView, trigger: Trigger, hosts: Dataset, target: int, rng: 
                 caption=f"share of each class that the recovered trigger moves to {classes[target]!r}")
     out: list[Evidence] = [bars]
     if isinstance(after, Images):
-        rows = np.flatnonzero(gone)[:6]
-        for i, before_picture, picture in zip(rows, hosts.inputs.read(rows), after.read(rows), strict=True):  # type: ignore[attr-defined]
-            both = np.concatenate([before_picture, np.full((picture.shape[0], 1, 3), 255, np.uint8), picture], axis=1)
-            out.append(Picture(both, caption=f"{classes[codes[i]]!r} as it was, and with the trigger: {classes[target]!r}", enlarge=4))
+        rows = np.flatnonzero(gone)
+        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), 6)).astype(np.int64)] if len(rows) else rows
+        if len(rows) and after.uniform:
+            pairs = [np.concatenate([a, b], axis=0) for a, b in zip(hosts.inputs.read(rows), after.read(rows), strict=True)]  # type: ignore[attr-defined]
+            sheet = np.concatenate(pairs, axis=1)
+            grow = max(1, 200 // sheet.shape[0])
+            out.append(Picture(sheet.repeat(grow, axis=0).repeat(grow, axis=1),
+                               caption=f"clean samples (above), and with the trigger (below): the model says {classes[target]!r} to these"))
     return tuple(out)

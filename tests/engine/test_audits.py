@@ -62,9 +62,11 @@ def test_the_same_view_and_seed_give_the_same_report(planted):
 
 def test_without_data_only_some_checks_speak(planted):
     suspect, _ = planted
-    said = auditing.audit(suspect, auditors=["weights", "max-margin", "inversion"])
-    assert {o.ability: o.status for o in said.outcomes}["inversion"] == "skipped"
+    said = auditing.audit(suspect, auditors=["weights", "known-triggers", "inversion"])
+    status = {o.ability: o.status for o in said.outcomes}
+    assert status["known-triggers"] == "skipped" and status["inversion"] in ("found", "nothing")
     assert said.subject["clean_samples"] == 0 and said.verdict in ("no evidence", "suspicious")
+    assert any("stood in" in n for n in said.notes)
 
 
 def test_a_black_box_is_asked_about_known_triggers(planted):
@@ -72,7 +74,7 @@ def test_a_black_box_is_asked_about_known_triggers(planted):
     from bezoar.core.inputs import Images
 
     said = auditing.audit(lambda x: suspect.predict(Images.of(x)), data=clean)
-    ran = {o.ability for o in said.outcomes if o.status == "nothing"}
+    ran = {o.ability for o in said.outcomes if o.status in ("found", "nothing")}
     assert ran == {"known-triggers"}
     (finding,) = said.findings
     assert finding.target == TARGET and finding.confirmed

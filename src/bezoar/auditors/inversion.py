@@ -9,6 +9,7 @@ Papers: Wang et al. 2019 (Neural Cleanse); Shen et al. 2021 (K-Arm), arXiv 2102.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,9 @@ class Inversion(Auditor):
             size, share, masks, patterns = smallest(p, x, codes, k, rng, batch=self.batch, steps=self.steps)
         statistic = -np.log(np.maximum(size, 0.05))
         target = int(statistic.argmax())
-        tried = tuple((c, patch(masks[c], patterns[c])) for c in range(k))
-        return Audited(statistic, target, tried[target][1], float(share[target]), tried)
+        found = [patch(masks[c], patterns[c]) for c in range(k)]
+        tried = tuple((c, t) for c, f in enumerate(found) for t in (f, replace(f, mask=(f.mask > 0.2).astype(np.float32))))
+        return Audited(statistic, target, found[target], float(share[target]), tried)
 
 
 def smallest(p: Any, x: Any, codes: Any, k: int, rng: np.random.Generator, *, batch: int,
@@ -95,5 +97,9 @@ def smallest(p: Any, x: Any, codes: Any, k: int, rng: np.random.Generator, *, ba
 
 
 def patch(mask: np.ndarray, pattern: np.ndarray) -> Patch:
-    """A mask (h, w) and a pattern (3, h, w) in [0, 1] as a trigger of the whole picture's size."""
-    return Patch(np.rint(pattern.transpose(1, 2, 0) * 255).astype(np.uint8), mask.astype(np.float32), 0.0, 0.0)
+    """A mask (h, w) and a pattern (3, h, w) in [0, 1] as a trigger, cut to where the mask is more than a tenth of its largest."""
+    rows, cols = (np.flatnonzero((mask > 0.1 * mask.max()).any(axis=axis)) for axis in (1, 0))
+    part = (slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)) if len(rows) else (slice(None), slice(None))
+    pixels = np.rint(pattern.transpose(1, 2, 0) * 255).astype(np.uint8)
+    return Patch(np.ascontiguousarray(pixels[part]), mask[part].astype(np.float32), float((part[0].start or 0) / mask.shape[0]),
+                 float((part[1].start or 0) / mask.shape[1]))

@@ -2,11 +2,13 @@
 
 Squares, checkerboards and noise at the corners and in the middle, blends with noise, waves, low frequencies, posterised pictures. Only
 answers are needed, so a black box will do. Fails for any trigger that is not in the library or like one of it.
-The statistic is the largest share of samples that one of them moves to the class. Cost: about 60 answers per sample.
+The statistic is the largest share of samples that one of them moves to the class. Cost: about 120 answers per sample.
 Paper: Gu et al. 2017, arXiv 1708.06733; Chen et al. 2017, arXiv 1712.05526; Barni et al. 2019, arXiv 1902.11237.
 """
 
 from __future__ import annotations
+
+from itertools import product
 
 import numpy as np
 
@@ -28,7 +30,7 @@ class KnownTriggers(Auditor):
     """
 
     info = Info(name="known-triggers", summary="whether a usual trigger leads clean samples to one class", threats=("model-backdoor",),
-                modalities=("image",), needs=("clean",), cost="about 60 answers per sample", reference="Gu et al. 2017, arXiv 1708.06733")
+                modalities=("image",), needs=("clean",), cost="about 120 answers per sample", reference="Gu et al. 2017, arXiv 1708.06733")
     weight = 0.5
 
     def __init__(self, *, most: int = 60) -> None:
@@ -63,8 +65,9 @@ def library(height: int, width: int) -> list[Trigger]:
     for share in (0.12, 0.2, 0.3):
         h, w = max(1, round(share * height)), max(1, round(share * width))
         for pixels in (patterns.solid(h, w), np.zeros((h, w, 3), np.uint8), patterns.checkerboard(h, w), patterns.noise(h, w, rng)):
-            for down, right in PLACES:
-                gap = 1 if h + 2 <= height and w + 2 <= width else 0
+            for (down, right), gap in product(PLACES, (0, 1)):
+                if h + 2 * gap > height or w + 2 * gap > width or (gap and (down, right) == (0.5, 0.5)):
+                    continue
                 top, left = gap + down * (height - h - 2 * gap), gap + right * (width - w - 2 * gap)
                 out.append(Patch(pixels, np.ones((h, w), np.float32), top / height, left / width))
     x, y = np.arange(width)[None, :, None], np.arange(height)[:, None, None]

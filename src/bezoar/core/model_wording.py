@@ -47,7 +47,7 @@ def unseen(report: Report) -> str:
     parts = ["A backdoor that no small change of the input sets off, that works on one class only, or that was hidden from white-box "
              "checks on purpose may be there unseen."]
     if not report.subject.get("clean_samples"):
-        parts.append("No clean samples were given, so only the weights and searched inputs spoke; --data shows much more.")
+        parts.append("No clean samples were given, so pictures made from the network stood in for them; --data shows more.")
     skipped = [o.ability for o in report.outcomes if o.status == "skipped" and not o.reason.startswith("is for ")]
     if skipped:
         parts.append("Skipped: " + ", ".join(skipped[:8]) + "; the reasons are listed.")
