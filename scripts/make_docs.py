@@ -16,7 +16,7 @@ from bezoar.core.errors import ExitCode
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
-COMMANDS = ("scan", "show", "accept", "clean", "restore", "list", "explain", "demo", "redteam", "repair", "attack",
+COMMANDS = ("scan", "audit", "show", "accept", "clean", "restore", "list", "explain", "demo", "redteam", "repair", "attack",
             "keygen", "sign", "verify", "gate", "snapshot", "versions", "diff", "checkout", "rollback", "pin", "recheck",
             "trace", "export", "pointers")
 GROUPS = ("policy", "record", "log", "sources", "incident")

@@ -10,6 +10,7 @@ In the order of use:
     bezoar.clean("photos/", "out/report.json", "safe/")
     bezoar.restore("safe/", "photos-again/")
     bezoar.attack("badnets", "photos/", "poisoned/", rate=0.01)
+    bezoar.audit("model.safetensors", data="trusted/")    # may I use this model?
     bezoar.redteam("photos/", attacks=["badnets"], out="scoreboard/")
     bezoar.repair("model.safetensors", "photos/", report="audit/report.json", out="repaired/")
     watched = bezoar.guard("model.safetensors", "photos/")     # watched(inputs).flagged
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bezoar.api import accept, catalogue, clean, explain, load, read_report, restore, scan, write_report
+    from bezoar.auditing import audit
     from bezoar.core.dataset import Dataset
     from bezoar.core.errors import BezoarError, ExitCode
     from bezoar.core.report import Report
@@ -33,12 +35,12 @@ if TYPE_CHECKING:
     from bezoar.red import redteam
     from bezoar.remedy import repair
 
-__all__ = ["BezoarError", "Dataset", "ExitCode", "Report", "accept", "attack", "catalogue", "clean", "explain", "guard", "keygen",
+__all__ = ["BezoarError", "Dataset", "ExitCode", "Report", "accept", "attack", "audit", "catalogue", "clean", "explain", "guard", "keygen",
            "load", "open_verified", "poison", "read_report", "redteam", "repair", "restore", "scan", "sign", "verify", "write_report"]
 
 _HOMES = {"BezoarError": "bezoar.core.errors", "ExitCode": "bezoar.core.errors", "Dataset": "bezoar.core.dataset",
           "Report": "bezoar.core.report", "redteam": "bezoar.red", "attack": "bezoar.planting", "poison": "bezoar.planting",
-          "guard": "bezoar.guarding", "repair": "bezoar.remedy",
+          "audit": "bezoar.auditing", "guard": "bezoar.guarding", "repair": "bezoar.remedy",
           "open_verified": "bezoar.provenance.guard",
           **dict.fromkeys(("keygen", "sign", "verify"), "bezoar.provenance.verbs")}
 

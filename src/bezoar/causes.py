@@ -5,7 +5,6 @@ Probes and trainings are shared by all campaigns of a run: one network is traine
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,16 +13,12 @@ import numpy as np
 
 from bezoar.campaigns import Campaign
 from bezoar.confirm import Confirmation, Network, Prober
+from bezoar.core.chance import generator
 from bezoar.core.errors import Unavailable
 from bezoar.core.learned import Ask
 from bezoar.core.trigger import Trigger
 from bezoar.core.view import View
 from bezoar.refit import Controls, Refits, by_network, by_probes
-
-
-def generator(seed: int, name: str) -> np.random.Generator:
-    """A stream of its own for each ability: adding one ability never changes another's numbers."""
-    return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(name.encode())]))
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from bezoar.campaigns import Campaign, campaigns
-from bezoar.causes import Care, Causes, generator
+from bezoar.causes import Care, Causes
 from bezoar.core.ability import Detector, Scores
+from bezoar.core.chance import generator
 from bezoar.core.errors import BezoarError, Unavailable
 from bezoar.core.events import Finished, Listener, Note, Started, deaf
 from bezoar.core.finding import Finding

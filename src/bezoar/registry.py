@@ -15,7 +15,7 @@ from typing import Any
 from bezoar.core.ability import Ability
 from bezoar.core.errors import UsageError
 
-SHELVES = ("modalities", "sources", "detectors", "attacks", "victims", "repairs", "reports")
+SHELVES = ("modalities", "sources", "detectors", "attacks", "victims", "auditors", "repairs", "reports")
 
 
 def _own(module: Any) -> list[type[Ability]]:

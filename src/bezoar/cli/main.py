@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bezoar.cli import attack, catalogue, demo, log, mend, pin, policy, redteam, repair, scan, sign, trace, versions
+from bezoar.cli import attack, audit, catalogue, demo, log, mend, pin, policy, redteam, repair, scan, sign, trace, versions
 from bezoar.cli.show import complain
 from bezoar.cli.streams import prepare
 from bezoar.core.errors import BezoarError, ExitCode
@@ -42,6 +42,7 @@ def top(version: Annotated[bool, typer.Option("--version", callback=_version, is
 
 
 scan.register(app)
+audit.register(app)
 repair.register(app)
 mend.register(app)
 attack.register(app)

@@ -21,6 +21,9 @@ _THREATS: dict[str, tuple[str, dict[str, list[str]]]] = {
     "bias": ("Outcomes bent against one group", {"atlas": ["AML.T0059"], "nist": ["NISTAML.013"], "owasp_ml": ["ML02", "ML08"]}),
     "integrity": ("Damaged or disguised records", {"atlas": ["AML.T0059"], "nist": ["NISTAML.05"], "owasp_ml": ["ML06"]}),
     "duplicates": ("Repeated records", {"atlas": ["AML.T0020"], "nist": ["NISTAML.013"], "owasp_ml": ["ML02"]}),
+    "model-backdoor": ("Backdoor in a model",
+                       {"atlas": ["AML.T0018.000", "AML.T0010.003"], "nist": ["NISTAML.051", "NISTAML.026"], "owasp_ml": ["ML10"],
+                        "owasp_llm": ["LLM04:2025"]}),
     "declared": ("Poison planted on purpose and declared", {"atlas": ["AML.T0020"]}),
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 
+from bezoar.core import model_wording
 from bezoar.core.ability import READING_OPTIONS
 from bezoar.core.finding import Finding
 from bezoar.core.report import OutcomeLine, Report
@@ -36,6 +37,9 @@ _MATTERS = {
     "duplicates":
         "Repeated records count many times: a handful of copies can outvote honest data, and copies across train "
         "and test inflate the measured quality.",
+    "model-backdoor":
+        "Whoever knows the trigger can put it on any input and get the answer they want from this model, while every "
+        "ordinary test still looks fine.",
     "declared": "Somebody planted this on purpose and said so; training on it by mistake plants it in the model.",
 }
 _ODDS = ((-15, "1 in a million billion"), (-12, "1 in a trillion"), (-9, "1 in a billion"), (-8, "1 in 100 million"),
@@ -110,6 +114,8 @@ def _noun(report: Report) -> str:
 
 def headline(report: Report) -> str:
     """The verdict in one sentence, nothing else."""
+    if model_wording.about_model(report):
+        return model_wording.headline(report)
     noun, total = _noun(report), report.subject.get("samples")
     groups = many(len(report.counted), "campaign")
     of = f" of {many(total, 'sample')}" if isinstance(total, int) else " samples"
@@ -126,6 +132,8 @@ def headline(report: Report) -> str:
 
 def sure(report: Report) -> str:
     """How sure the verdict is."""
+    if model_wording.about_model(report):
+        return model_wording.sure(report)
     one_in = round(1 / report.alpha) if report.alpha > 0 else 0
     base = f"Of {one_in:,} clean datasets, at most about one would raise an alarm (alpha {percent(report.alpha)})." if one_in else ""
     strongest = min((f.p_value for f in report.counted if math.isfinite(f.p_value)), default=math.nan)
@@ -145,6 +153,8 @@ def applies(outcome: OutcomeLine) -> bool:
 
 def unseen(report: Report) -> str:
     """What the run could not have seen, in one or two sentences; never empty."""
+    if model_wording.about_model(report):
+        return model_wording.unseen(report)
     parts = []
     floor = [s for s in report.sensitivity if s.smallest_count_found is not None]
     if floor:
@@ -176,6 +186,8 @@ def flips_some(finding: Finding) -> bool:
 
 def sureness(finding: Finding) -> str:
     """How sure one finding is: chance, lower bound, what the transplant showed, who agrees."""
+    if finding.kind == "model":
+        return model_wording.sureness(finding)
     parts = [f"Chance alone would do this with a probability of {chance(finding.p_value)} ({p_text(finding.p_value)}, "
              "corrected for everything that was searched)."]
     if finding.at_least:
@@ -231,6 +243,8 @@ def _report_word(folder: str) -> str:
 
 def next_commands(report: Report, folder: str = "") -> list[tuple[str, str]]:
     """(command, what it does), most useful first; `folder` is where the report was written, seen from where people type."""
+    if model_wording.about_model(report):
+        return model_wording.next_commands(report)
     data, written, again = data_word(report), _report_word(folder), _scan_word(report)
     if report.verdict in ("poisoned", "suspicious"):
         first = next((f.id for f in report.counted), "ID")
@@ -251,7 +265,7 @@ def finding_commands(report: Report, finding: Finding) -> list[tuple[str, str]]:
     """(when, command) for one finding."""
     if finding.advisory:
         return [("how this check works", f"bezoar explain {typed(finding.ability, 'NAME')}")]
-    if finding.id in report.accepted:
+    if finding.id in report.accepted or finding.kind == "model":
         return []
     return [("to set the members aside", f"bezoar clean {data_word(report)} --report report.json --out cleaned"),
             ("if it is harmless", f'bezoar accept report.json {finding.id} --because "why it is fine"')]

@@ -27,7 +27,7 @@ _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sa
 _SCHEMES = {"atlas": ("MITRE ATLAS", "MITRE"), "owasp_ml": ("OWASP ML Top 10", "OWASP"), "owasp_llm": ("OWASP LLM Top 10", "OWASP"),
             "nist": ("NIST AI 100-2", "NIST")}
 _SEVERITY = {"backdoor-dirty-label": "9.0", "backdoor-clean-label": "9.0", "targeted": "8.5", "label-flip": "7.0", "source": "7.0",
-             "availability": "6.5", "bias": "6.5", "integrity": "5.0", "duplicates": "3.0", "declared": "5.0"}
+             "availability": "6.5", "bias": "6.5", "model-backdoor": "9.0", "integrity": "5.0", "duplicates": "3.0", "declared": "5.0"}
 _A_FILE = re.compile(r"[^/\\]\.[A-Za-z0-9]{2,5}\Z")
 
 
@@ -104,7 +104,7 @@ def _rule(threat: str, places: dict[str, int]) -> dict[str, Any]:
     name = "".join(w.capitalize() for w in threat.split("-"))
     return {"id": threat, "name": name, "shortDescription": {"text": str(record["name"])},
             "fullDescription": {"text": matters(threat)}, "help": {"text": f"{record['name']}. {matters(threat)}"},
-            "defaultConfiguration": {"level": "error" if threat.startswith("backdoor") else "warning"},
+            "defaultConfiguration": {"level": "error" if "backdoor" in threat else "warning"},
             "relationships": [{"target": {"id": i, "toolComponent": {"name": _SCHEMES[k][0], "index": places[k]}}, "kinds": ["relevant"]}
                               for k in sorted(_editions(threat)) for i in _ids(threat, k)],
             "properties": {"tags": ["security", "data-poisoning"], "security-severity": _SEVERITY.get(threat, "5.0"), "precision": "high"}}

@@ -17,6 +17,7 @@ from bezoar.core.ability import Info, Renderer
 from bezoar.core.escape import line
 from bezoar.core.evidence import Excerpt, Facts, Picture
 from bezoar.core.finding import Finding
+from bezoar.core.model_wording import about_model
 from bezoar.core.report import Report
 from bezoar.core.wording import PUT_TO_THE_TEST, applies, flips_some, headline, many, next_commands, p_text, percent, sure, unseen
 
@@ -127,8 +128,8 @@ class Terminal(Renderer):
             return
         table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, padding=(0, 1), show_edge=False)
         table.add_column("#", justify="right", no_wrap=True)
-        table.add_column("Campaign", ratio=1, overflow="fold")
-        table.add_column("Members", justify="right", no_wrap=True)
+        table.add_column("Finding" if about_model(report) else "Campaign", ratio=1, overflow="fold")
+        table.add_column("Target" if about_model(report) else "Members", justify="right", no_wrap=True)
         table.add_column("Chance", justify="right", no_wrap=True)
         table.add_column("Transplant", overflow="fold", max_width=16)
         for number, f in enumerate(report.findings[:_MOST_ROWS], 1):
@@ -138,7 +139,8 @@ class Terminal(Renderer):
                 what.append(" · accepted", style="dim")
             elif f.advisory:
                 what.append(" · advisory, does not count", style="dim")
-            table.add_row(str(number), what, f"{len(f.members):,}", p_text(f.p_value).replace("p = ", "").replace("p ", ""),
+            counted = line(f.target or "", 20) if about_model(report) else f"{len(f.members):,}"
+            table.add_row(str(number), what, counted, p_text(f.p_value).replace("p = ", "").replace("p ", ""),
                           _transplant(f), style="dim" if f.advisory or f.id in report.accepted else "")
         console.print()
         console.print(table)

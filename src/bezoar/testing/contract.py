@@ -12,50 +12,33 @@ A check raises AssertionError that says what was promised. Data come from `bezoa
 
 from __future__ import annotations
 
-import builtins
 import inspect
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 
 from bezoar.core.ability import Ability, Attack, Detector, Modality, Renderer, Repair, Scores
+from bezoar.core.audit import Auditor
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import BezoarError, Unavailable
-from bezoar.core.model_repair import ModelRepair, RepairCase, Samples
+from bezoar.core.model_repair import ModelRepair
 from bezoar.core.scores_store import scores_from_dict, scores_to_dict
 from bezoar.core.taxonomy import THREATS
 from bezoar.core.trigger import trigger_from_dict
 from bezoar.core.victim import Victim
 from bezoar.core.view import View
+from bezoar.testing.contract_models import of_auditor, of_model_repair
+from bezoar.testing.sealing import Check, sealed
 
-Check = tuple[str, Callable[[], None]]
 MODALITIES = ("image", "text", "tabular")
 SECONDS_PER_1000 = 30.0
 """Bound on one detector over about 1,000 rows, views included; generous, it catches loops over samples."""
 
 Make = Callable[[str], Modality]
 Planted = Callable[[str, str, np.random.Generator], tuple[Dataset, Dataset, np.ndarray]]
-
-
-@contextmanager
-def sealed() -> Iterator[None]:
-    """No socket and no printing inside."""
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise AssertionError("an ability opened a socket or printed")
-
-    real_socket, real_print = socket.socket.connect, builtins.print
-    socket.socket.connect = refuse  # type: ignore[method-assign]
-    builtins.print = refuse
-    try:
-        yield
-    finally:
-        socket.socket.connect = real_socket  # type: ignore[method-assign]
-        builtins.print = real_print
 
 
 def auroc(scores: np.ndarray, truth: np.ndarray) -> float:
@@ -243,59 +226,6 @@ def _victim(cls: type[Victim], planted: Planted) -> Iterator[Check]:
             yield f"trains-{modality}", trains(modality)
 
 
-def _model_repair(cls: type[ModelRepair]) -> Iterator[Check]:
-    short = {k: 4 for k in ("steps", "rounds", "epochs") if k in cls.signature()}
-
-    def case(**known: object) -> RepairCase:
-        from bezoar.core.image_triggers import Patch
-        from bezoar.networks.builds import resnet
-        from bezoar.networks.training import pictures, seeded
-
-        rng = np.random.default_rng(3)
-        samples = Samples(rng.integers(0, 256, (40, 16, 16, 3), dtype=np.uint8), np.arange(40) % 4)
-        patch = Patch(np.full((3, 3, 3), 255, np.uint8), np.ones((3, 3), np.float32), 0.8, 0.8)
-        with seeded(0):
-            module = resnet(4, 4).eval()
-        everything = {"clean": samples, "training": samples, "flagged": np.arange(40) < 5, "trigger": patch, "target": 0}
-        return RepairCase(module, pictures, 4, "image", **(known or everything))  # type: ignore[arg-type]
-
-    def mends() -> None:
-        import torch
-
-        given = case()
-        before = {k: v.clone() for k, v in given.module.state_dict().items()}
-        with sealed():
-            first, again = (cls(**short)(given, np.random.default_rng(5)) for _ in range(2))
-        assert all(torch.equal(v, before[k]) for k, v in given.module.state_dict().items()), "the module of the case stays as it was"
-        assert first is not given.module and not first.training, "a copy, in evaluation mode"
-        assert all(torch.equal(v, again.state_dict()[k]) for k, v in first.state_dict().items()), "same case and rng, same module"
-        x = given.tensor(given.clean.x)  # type: ignore[union-attr]
-        with torch.no_grad():
-            assert first(x).shape == (40, 4) and bool(first(x).isfinite().all())
-
-    def needs() -> None:
-        try:
-            cls(**short)(case(clean=None), np.random.default_rng(5))
-        except Unavailable:
-            return
-        assert not cls.info.needs, "what it needs is missing, and it says so"
-
-    def strange() -> None:
-        from torch import nn
-
-        bare = nn.Sequential(nn.Flatten(), nn.Tanh(), nn.Linear(768, 4))
-        need = "nothing is missing"
-        try:
-            cls(**short)(replace(case(), module=bare), np.random.default_rng(5))
-        except Unavailable as error:
-            need = error.need
-        assert need, "it says what the network lacks"
-
-    yield "mends", mends
-    yield "needs", needs
-    yield "network-without-convolutions", strange
-
-
 def _modality(cls: type[Modality], planted: Planted) -> Iterator[Check]:
     def views() -> None:
         data, _, _ = planted(cls.info.name, "label-flip", np.random.default_rng(7))
@@ -348,10 +278,12 @@ def checks(cls: type[Ability], make: Make | None = None, planted: Planted | None
         found += _detector(cls, make, planted)
     elif issubclass(cls, Attack):
         found += _attack(cls, planted)
+    elif issubclass(cls, Auditor):
+        found += of_auditor(cls)
     elif issubclass(cls, Victim):
         found += _victim(cls, planted)
     elif issubclass(cls, ModelRepair):
-        found += _model_repair(cls)
+        found += of_model_repair(cls)
     elif issubclass(cls, Modality):
         found += _modality(cls, planted)
     elif issubclass(cls, Repair):

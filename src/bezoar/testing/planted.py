@@ -28,8 +28,8 @@ MODALITIES = ("image", "text", "tabular")
 
 
 def threats(modality: str) -> tuple[str, ...]:
-    """The threats that `planted` can plant into this modality (bias needs a table)."""
-    return tuple(t for t in THREATS if t != "bias" or modality == "tabular")
+    """The threats that `planted` can plant into this modality (bias needs a table; a model's backdoor is in no data)."""
+    return tuple(t for t in THREATS if t != "model-backdoor" and (t != "bias" or modality == "tabular"))
 
 
 def planted(modality: str, threat: str, rng: np.random.Generator) -> tuple[Dataset, Dataset, np.ndarray]:

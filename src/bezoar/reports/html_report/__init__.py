@@ -19,6 +19,7 @@ from bezoar.core.ability import Info, Renderer
 from bezoar.core.escape import html_block, html_line
 from bezoar.core.evidence import Bars, Evidence, Facts, Picture
 from bezoar.core.finding import Finding
+from bezoar.core.model_wording import about_model
 from bezoar.core.report import SCHEMA, Report
 from bezoar.core.taxonomy import threat_record
 from bezoar.core.wording import (
@@ -93,7 +94,7 @@ class HtmlReport(Renderer):
             facts=_subject(report), headline=headline(report), sure=sure(report), unseen=unseen(report),
             tiles=_tiles(report, len(ran)), commands=next_commands(report),
             counting=[c for c in cards if not c["aside"]], aside=[c for c in cards if c["aside"]],
-            more=len(report.findings) - len(cards), outcomes=_outcomes(report), most=_MOST_LINES,
+            more=len(report.findings) - len(cards), model=about_model(report), outcomes=_outcomes(report), most=_MOST_LINES,
             overview=[Markup(figure(e, album)) for e in report.overview[:_MOST_OVERVIEW]],  # noqa: S704
             undrawn=max(len(report.overview) - _MOST_OVERVIEW, 0),
             plan=json.dumps(report.plan, indent=2, default=str, skipkeys=True, ensure_ascii=False), many=many)
@@ -165,6 +166,7 @@ def _trigger(f: Finding, samples: list[Evidence], album: Album) -> dict[str, Any
 def _subject(report: Report) -> list[tuple[str, str]]:
     s = report.subject
     out = [("kind", str(s.get("modality", ""))), ("samples", f"{s['samples']:,}" if isinstance(s.get("samples"), int) else ""),
+           ("clean samples", f"{s['clean_samples']:,}" if isinstance(s.get("clean_samples"), int) else ""),
            ("classes", f"{s['classes']:,}" if isinstance(s.get("classes"), int) and s["classes"] else ""),
            ("fingerprint", str(s.get("fingerprint", ""))[:16])]
     return [(k, v) for k, v in out if v]
@@ -172,6 +174,8 @@ def _subject(report: Report) -> list[tuple[str, str]]:
 
 def _tiles(report: Report, ran: int) -> list[tuple[str, str, str]]:
     """(figure, what it counts, a word more)."""
+    if about_model(report):
+        return _model_tiles(report, ran)
     out = len({m for f in report.counted for m in f.quarantined})
     aside = len(report.findings) - len(report.counted)
     gaps = sum(applies(o) for o in report.outcomes) - ran
@@ -180,6 +184,16 @@ def _tiles(report: Report, ran: int) -> list[tuple[str, str, str]]:
     return [(f"{len(report.counted):,}", campaigns, f"and {aside} advisory or accepted" if aside else ""),
             (least, "beyond nature", f"at alpha {percent(report.alpha)}"),
             (f"{out:,}", "to quarantine", "never deleted" if out else ""),
+            (f"{ran:,}", "check ran" if ran == 1 else "checks ran", f"{gaps} could not" if gaps else "none skipped")]
+
+
+def _model_tiles(report: Report, ran: int) -> list[tuple[str, str, str]]:
+    s, finding = report.subject, next(iter(report.counted), None)
+    p, works = s.get("p_value"), finding.effect[0] if finding and finding.effect else None
+    gaps = sum(applies(o) for o in report.outcomes) - ran
+    return [(f"{p:.2g}" if isinstance(p, (int, float)) else "-", "p-value", f"alarm at {report.alpha:g}"),
+            (percent(works) if works is not None else "-", "moved by the trigger", "of clean samples"),
+            (f"{s.get('reference_models') or 0}", "reference models", "clean, of the same shape"),
             (f"{ran:,}", "check ran" if ran == 1 else "checks ran", f"{gaps} could not" if gaps else "none skipped")]
 
 

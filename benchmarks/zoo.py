@@ -1,0 +1,192 @@
+"""The model zoo: trains it, audits it, prints what was reached. Resumable; models and clean twins are kept outside the repository.
+
+    python benchmarks/zoo.py train                 # >= 60 clean and >= 120 backdoored models under BEZOAR_ZOO
+    python benchmarks/zoo.py audit                 # every model that is there, in each mode; rows to benchmarks/results/zoo.json
+    python benchmarks/zoo.py show
+
+Modes: `few` 10 clean samples of each class, held against the model's own classes; `twins` all samples that no model was trained on,
+held against clean twins trained on them; `free` without data; `cleanse` Neural Cleanse with the samples of `few`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import neural_cleanse
+import zoo_models as zoo
+from bezoar import auditing, audits
+from bezoar.core.audit import AuditView
+from bezoar.core.dataset import Dataset
+from bezoar.core.image_triggers import Patch
+from bezoar.core.inputs import Images
+from bezoar.core.suspect import Suspect
+from bezoar.core.chance import generator
+from bezoar.networks.pixels import pixels, samples, still
+from bezoar.networks.twins import twins
+from ledger import RESULTS, Ledger
+
+MODES = ("few", "twins", "free", "cleanse")
+FEW = 10
+TWINS = 8
+DATASETS = ("digits", "mnist", "gtsrb", "cifar")
+
+
+def planned(args: argparse.Namespace) -> list[zoo.Entry]:
+    """What the zoo holds: by default 72 clean and 192 backdoored models, of which those count that implant."""
+    return zoo.entries(tuple(args.dataset or DATASETS), args.clean, args.each, args.seed)
+
+
+class Auditing:
+    """One audit after another; clean twins and what is measured on them are shared by all models of one dataset and network."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._twins: dict[tuple[str, str], tuple[Suspect, ...]] = {}
+        self._known: dict[str, Any] = {}
+
+    def options(self, key: str) -> audits.Options:
+        def keep(name: str, value: np.ndarray) -> None:
+            self._known[f"{key}/{name}"] = value
+
+        return audits.Options(recall=lambda name: self._known.get(f"{key}/{name}"), keep=keep)
+
+    def view(self, entry: zoo.Entry, mode: str) -> AuditView:
+        suspect = zoo.suspect(entry, self.folder)
+        if mode == "free":
+            return AuditView(suspect)
+        if mode == "few":
+            return AuditView(suspect, zoo.few(entry.dataset, FEW, entry.seed))
+        clean = zoo.few(entry.dataset, 60, 0)
+        return AuditView(suspect, clean, references=lambda: self.twins(entry, suspect, clean))
+
+    def twins(self, entry: zoo.Entry, suspect: Suspect, clean: Dataset) -> tuple[Suspect, ...]:
+        key = (entry.dataset, entry.network)
+        if key not in self._twins:
+            self._twins[key] = twins(AuditView(suspect, clean), TWINS, 0, self.folder / "twins")
+        return self._twins[key]
+
+    def row(self, entry: zoo.Entry, truth: zoo.Truth, mode: str) -> dict[str, Any]:
+        """One line of results."""
+        started = time.perf_counter()
+        view = self.view(entry, mode)
+        row: dict[str, Any] = {"model": entry.name, "mode": mode, "dataset": entry.dataset, "network": entry.network,
+                               "family": entry.family, "held_out": entry.family in zoo.HELD_OUT, "success": truth.success,
+                               "accuracy": truth.accuracy, "true_target": truth.target}
+        if mode == "cleanse":
+            view = AuditView(view.suspect, zoo.few(entry.dataset, FEW, entry.seed))
+            p, rng = pixels(view), generator(0, "neural-cleanse")
+            x, codes = samples(view, 10_000, rng)
+            with still(p.module):
+                score, target = neural_cleanse.anomaly(p, x, codes, view.n_classes, rng)
+            row |= {"score": score, "alarm": score > 2, "target": target}
+        else:
+            chosen, _ = auditing.chosen_auditors()
+            report = audits.audit(view, chosen, self.options(f"{entry.dataset}/{entry.network}"))
+            told = report.plan["judgement"]
+            p = report.subject["p_value"]
+            row |= {"score": -float(np.log10(max(1.0 if p is None else p, 1e-300))), "fused": told["score"], "p": p,
+                    "alarm": bool(report.findings), "target": told["target"], "verdict": report.verdict, "channels": told["channels"]}
+            row |= _recovered(report, truth)
+        return row | {"seconds": time.perf_counter() - started}
+
+
+def _recovered(report: Any, truth: zoo.Truth) -> dict[str, Any]:
+    """How well the recovered mask covers the planted patch: intersection over union."""
+    planted = zoo.planted(truth)
+    found = next((f.trigger for f in report.findings if f.trigger is not None), None)
+    if not isinstance(planted, Patch) or not isinstance(found, Patch):
+        return {}
+    there, seen = (_opacity(t, zoo.SIDES[truth.name.split("-")[0]]) for t in (planted, found))
+    there, seen = there > 0.5 * there.max(), seen > 0.5 * seen.max()
+    return {"iou": float((there & seen).sum() / max((there | seen).sum(), 1))}
+
+
+def _opacity(trigger: Patch, side: int) -> np.ndarray:
+    """(side, side) how much of the host each pixel hides."""
+    still = replace(trigger, jitter=0)
+    low, high = (still.apply(Images.of(np.full((1, side, side, 3), v, np.uint8)), np.random.default_rng(0)).dense()[0] for v in (0, 255))
+    return 1 - (high.astype(float) - low).mean(axis=2) / 255
+
+
+def auroc(bad: np.ndarray, good: np.ndarray) -> float:
+    """Chance that a backdoored model scores above a clean one."""
+    if not len(bad) or not len(good):
+        return float("nan")
+    gap = bad[:, None] - good[None]
+    return float((gap > 0).mean() + (gap == 0).mean() / 2)
+
+
+def summary(rows: list[dict[str, Any]], mode: str) -> dict[str, Any]:
+    """What a mode reached; families count alike in the mean."""
+    mine = [r for r in rows if r["mode"] == mode and (not r["family"] or r["success"] >= zoo.IMPLANTS_AT)]
+    good = np.array([r["score"] for r in mine if not r["family"]], float)
+    if not len(good) or len(good) == len(mine):
+        return {"mode": mode, "clean": len(good), "backdoored": 0}
+    bad = [r for r in mine if r["family"]]
+    families = sorted({r["family"] for r in bad})
+    each = {f: auroc(np.array([r["score"] for r in bad if r["family"] == f], float), good) for f in families}
+    cut = float(np.quantile(good, 0.95, method="higher"))
+    held = [v for f, v in each.items() if f in zoo.HELD_OUT]
+    named = [r for r in bad if r["alarm"] and r["true_target"] is not None]
+    overlaps = [r["iou"] for r in bad if r["alarm"] and r.get("iou") is not None]
+    return {"mode": mode, "clean": len(good), "backdoored": len(bad), "families": len(families),
+            "auroc": float(np.mean(list(each.values()))),
+            "worst_held_out": min(held, default=float("nan")), "worst": min(each.values()), "by_family": each,
+            "recall_at_5": float(np.mean([r["score"] > cut for r in bad])), "recall": float(np.mean([r["alarm"] for r in bad])),
+            "alarms_on_clean": float(np.mean([r["alarm"] for r in mine if not r["family"]])),
+            "target_right": float(np.mean([r["target"] == r["true_target"] for r in named])) if named else float("nan"),
+            "iou_half": float(np.mean([o >= 0.5 for o in overlaps])) if overlaps else float("nan"),
+            "seconds": float(np.median([r["seconds"] for r in mine]))}
+
+
+def show(ledger: Ledger) -> None:
+    """The figures on the screen."""
+    for mode in MODES:
+        s = summary(ledger.rows, mode)
+        if not s["backdoored"]:
+            continue
+        print(f"{mode}: {s['clean']} clean, {s['backdoored']} backdoored, {s['families']} families")
+        print(f"  AUROC {s['auroc']:.3f}, worst held-out family {s['worst_held_out']:.3f}, worst {s['worst']:.3f}; recall at 5% "
+              f"{s['recall_at_5']:.2f}; as called: recall {s['recall']:.2f}, false alarms {s['alarms_on_clean']:.3f}; "
+              f"target right {s['target_right']:.2f}; IoU >= 0.5 {s['iou_half']:.2f}; {s['seconds']:.1f} s a model")
+        print("  " + ", ".join(f"{f} {v:.2f}" for f, v in s["by_family"].items()))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("train", "audit", "show"))
+    parser.add_argument("--dataset", action="append", choices=DATASETS)
+    parser.add_argument("--clean", type=int, default=6, help="clean models for each dataset and network")
+    parser.add_argument("--each", type=int, default=1, help="models of each family for each dataset and network")
+    parser.add_argument("--seed", type=int, default=0, help="first seed; development uses 100 and above")
+    parser.add_argument("--mode", action="append", choices=MODES)
+    parser.add_argument("--folder", type=Path, default=zoo.FOLDER)
+    parser.add_argument("--out", type=Path, default=RESULTS / "zoo.json")
+    args = parser.parse_args()
+    wanted = planned(args)
+    if args.what == "train":
+        for i, entry in enumerate(wanted):
+            truth = zoo.train(entry, args.folder)
+            print(f"{i + 1}/{len(wanted)} {entry.name}: accuracy {truth.accuracy:.2f}, success {truth.success:.2f}", flush=True)
+        return 0
+    ledger = Ledger(args.out, ("model", "mode"))
+    if args.what == "audit":
+        auditor = Auditing(args.folder)
+        for entry, truth in zoo.there(wanted, args.folder):
+            for mode in args.mode or MODES:
+                if truth.counts and not ledger.has("", model=entry.name, mode=mode):
+                    ledger.add(auditor.row(entry, truth, mode) | {"version": ""})
+                    print(f"{entry.name} {mode}: {ledger.rows[-1]['score']:.2f}", flush=True)
+    show(ledger)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""Runs auditors over a suspect model and makes the report. Never prints, opens no file, knows no method by name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from bezoar.core.audit import Audited, Auditor, AuditView
+from bezoar.core.chance import generator
+from bezoar.core.errors import BezoarError, Unavailable
+from bezoar.core.events import Finished, Listener, Note, Started, deaf
+from bezoar.core.evidence import Bars, Evidence
+from bezoar.core.finding import Finding
+from bezoar.core.report import OutcomeLine, Report
+from bezoar.maths.standing_out import against_classes, against_references, fused, p_largest
+from bezoar.transplant import Transplant, transplant
+
+ENOUGH_REFERENCES = 3
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to audit. `alpha` is the chance that a clean model is called suspicious, `controls` how many control triggers are drawn."""
+
+    alpha: float = 0.05
+    seed: int = 0
+    controls: int = 99
+    accepted: frozenset[str] = frozenset()
+    recall: Callable[[str], np.ndarray | None] = field(default=lambda key: None)
+    """Gives back what an auditor said of a reference model before, by key."""
+    keep: Callable[[str, np.ndarray], None] = field(default=lambda key, statistic: None)
+    """Takes what an auditor says of a reference model."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What all channels say together.
+
+    score      (K,) fused, per class: higher = more like the target of a backdoor
+    p_value    that a clean model's largest score reaches this one's
+    target     the class of the largest score
+    channels   (C, K) what each channel says, standardised, in the order of `names`
+    basis      "references" | "classes": what it was standardised against
+    """
+
+    score: np.ndarray
+    p_value: float
+    target: int
+    channels: np.ndarray
+    names: tuple[str, ...]
+    basis: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The largest score, its class, and what each channel says of that class, in deviations."""
+        at = {n: round(float(z), 3) for n, z in zip(self.names, self.channels[:, self.target], strict=True) if np.isfinite(z)}
+        return {"score": float(self.score[self.target]), "target": self.target, "channels": at, "basis": self.basis}
+
+
+def judged(own: dict[str, np.ndarray], references: Sequence[dict[str, np.ndarray]], weights: dict[str, float] | None = None) -> Judgement:
+    """Fuse first, then calibrate: (K,) statistics by channel of the suspect and of each clean model of the same shape.
+
+    With three or more of these every class is held against the same class of the clean models, which are held against each other
+    in turn for the null; otherwise against the model's other classes, at lower assurance.
+    """
+    names = tuple(own)
+    mine = np.stack([own[n] for n in names])
+    w = np.array([(weights or {}).get(n, 1.0) for n in names])
+    if len(references) >= ENOUGH_REFERENCES:
+        others = np.stack([np.stack([r[n] for n in names]) for r in references])
+        z = against_references(mine, others)
+        turns = [fused(against_references(others[i], np.delete(others, i, axis=0)), w) for i in range(len(others))]
+        null, basis, freedom = np.concatenate(turns), "references", 2 * (len(others) - 1)
+    else:
+        z, basis, freedom = against_classes(mine), "classes", 0
+        null = np.zeros(0)
+    score = fused(z, w)
+    target = int(np.nanargmax(score)) if np.isfinite(score).any() else 0
+    if basis == "classes":
+        null = np.delete(score, target)
+    return Judgement(score, p_largest(float(score[target]), null, len(score), freedom), target, z, names, basis)
+
+
+def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None = None, listener: Listener = deaf,
+          first: Sequence[OutcomeLine] = ()) -> Report:
+    """The whole way of an audit: channels, reference models, one p-value, the transplant of what was recovered, the verdict.
+
+    `first` are outcome lines of what ran before (the scan of the file). Same view and options, same report.
+    """
+    options = options or Options()
+    began = time.perf_counter()
+    said, outcomes = _each(view, auditors, options, listener)
+    usable = {n: a.statistic for n, a in said.items() if np.isfinite(a.statistic).sum() >= 2}
+    judgement, references = None, 0
+    notes: list[str] = [f"{n}: {note}" for n, a in said.items() for note in a.notes]
+    if usable:
+        held = _references(view, [a for a in auditors if a.info.name in usable], options, listener, notes)
+        references = len(held)
+        usable = {n: s for n, s in usable.items() if all(n in r for r in held)} if held else usable
+        judgement = judged(usable, held, {a.info.name: a.weight for a in auditors})
+    findings: tuple[Finding, ...] = ()
+    if judgement is not None and judgement.p_value <= options.alpha:
+        findings = (_finding(view, judgement, said, options),)
+        told = {findings[0].ability, *findings[0].agreeing}
+        outcomes = [replace(o, status="found") if o.ability in told else o for o in outcomes]
+    verdict, reason = _verdict(judgement, findings, outcomes, options)
+    s, clean = view.suspect, view.clean
+    return Report(
+        subject={"kind": "model", "name": s.name, "modality": s.modality, "classes": len(s.classes), "fingerprint": s.fingerprint,
+                 "clean_samples": 0 if clean is None else len(clean), "reference_models": references,
+                 "p_value": None if judgement is None or not np.isfinite(judgement.p_value) else judgement.p_value},
+        verdict=verdict, reason=reason, alpha=options.alpha, poisoned_at_least=0, findings=findings, outcomes=(*first, *outcomes),
+        plan={"auditors": {a.info.name: a.parameters() for a in auditors}, "alpha": options.alpha, "controls": options.controls,
+              "judgement": None if judgement is None else judgement.to_dict()},
+        seed=options.seed, seconds=time.perf_counter() - began,
+        notes=(*s.notes, *notes, *_assurance(judgement, references, clean is not None)),
+        overview=_overview(view, judgement, said), accepted=tuple(sorted(options.accepted & {f.id for f in findings})))
+
+
+def _each(view: AuditView, auditors: Sequence[Auditor], options: Options,
+          listener: Listener) -> tuple[dict[str, Audited], list[OutcomeLine]]:
+    said: dict[str, Audited] = {}
+    lines = []
+    for index, auditor in enumerate(auditors):
+        name, started = auditor.info.name, time.perf_counter()
+        listener(Started(name, index, len(auditors) + 1))
+        if not auditor.supports(view.suspect.modality):
+            lines.append(OutcomeLine(name, "skipped", f"is for {', '.join(auditor.info.modalities)}"))
+        else:
+            try:
+                said[name] = auditor(view, generator(options.seed, name))
+            except Unavailable as missing:
+                lines.append(OutcomeLine(name, "skipped", str(missing), time.perf_counter() - started))
+            except BezoarError as error:
+                lines.append(OutcomeLine(name, "failed", str(error), time.perf_counter() - started))
+            else:
+                lines.append(OutcomeLine(name, "nothing", "", time.perf_counter() - started))
+        listener(Finished(name, lines[-1].status, time.perf_counter() - started))
+    return said, lines
+
+
+def _references(view: AuditView, auditors: Sequence[Auditor], options: Options, listener: Listener,
+                notes: list[str]) -> list[dict[str, np.ndarray]]:
+    """(K,) statistics by channel of every reference model, by the same streams as the suspect's."""
+    listener(Started("reference models", len(auditors), len(auditors) + 1))
+    started = time.perf_counter()
+    try:
+        twins = view.references()
+    except BezoarError as error:
+        listener(Note(f"no reference models: {error.message}"))
+        notes.append(f"no reference models: {error.message}")
+        twins = ()
+    out = []
+    for twin in twins:
+        said = {}
+        for a in auditors:
+            key = f"{twin.suspect.fingerprint}/{a!r}"
+            known = options.recall(key)
+            if known is None:
+                known = np.asarray(a(twin, generator(options.seed, a.info.name)).statistic, np.float64)
+                options.keep(key, known)
+            said[a.info.name] = known
+        out.append(said)
+    listener(Finished("reference models", "found" if out else "nothing", time.perf_counter() - started))
+    return out
+
+
+def _finding(view: AuditView, j: Judgement, said: dict[str, Audited], options: Options) -> Finding:
+    s = view.suspect
+    agreeing = tuple(n for n, z in zip(j.names, j.channels[:, j.target], strict=True) if z > 2)
+    shown = transplant(view, j.target, said, generator(options.seed, "transplant"), controls=options.controls)
+    name = s.classes[j.target]
+    evidence: list[Evidence] = [e for n in said for e in said[n].evidence][:6]
+    return Finding(
+        ability=agreeing[0] if agreeing else j.names[0], subject=s.fingerprint, kind="model",
+        title=f"the model answers {name!r} too easily" if shown is None else f"{shown.trigger.title()} makes the model answer {name!r}",
+        members=(), threat="model-backdoor", p_value=j.p_value, suspicion=float(1 - j.p_value), target=name,
+        trigger=None if shown is None else shown.trigger, confirmed=None if shown is None else shown.confirmed,
+        because=_because(j, s.classes, shown), effect=None if shown is None else (shown.success, shown.controls),
+        doubt="A class that is naturally easy to reach (one that means 'none of these', or one with a plain shape) looks alike.",
+        advice="Do not use the model where somebody may choose its inputs; retrain it from data you trust, or repair it.",
+        evidence=(*(() if shown is None else shown.evidence), *evidence), agreeing=agreeing[1:])
+
+
+def _because(j: Judgement, classes: Sequence[str], shown: Transplant | None) -> str:
+    against = "the same class of clean models of the same shape" if j.basis == "references" else "the model's other classes"
+    parts = [f"{n} {z:+.1f}" for n, z in zip(j.names, j.channels[:, j.target], strict=True) if np.isfinite(z)]
+    text = f"Held against {against}, class {classes[j.target]!r} stands out, in deviations: {', '.join(parts)}."
+    return text + ("" if shown is None else f" {shown.words}")
+
+
+def _verdict(j: Judgement | None, findings: Sequence[Finding], outcomes: Sequence[OutcomeLine], options: Options) -> tuple[str, str]:
+    counted = [f for f in findings if f.id not in options.accepted]
+    if any(f.confirmed for f in counted):
+        return "poisoned", "one class stands out, and what was recovered makes samples that never carried it go there"
+    if counted:
+        return "suspicious", "one class stands out; no trigger was confirmed"
+    failed = [o.ability for o in outcomes if o.status == "failed"]
+    if j is None or not np.isfinite(j.p_value):
+        return "inconclusive", "no check could say anything about this model"
+    if failed:
+        return "inconclusive", "nothing found, and these checks failed: " + ", ".join(failed)
+    return "no evidence", f"{len(j.names)} checks ran and no class stands out (p = {j.p_value:.2g}, alpha {options.alpha:g})"
+
+
+def _assurance(j: Judgement | None, references: int, clean: bool) -> tuple[str, ...]:
+    if j is None:
+        return ()
+    if j.basis == "references":
+        return (f"calibrated on {references} clean models of the same shape, trained on the clean samples",)
+    if not clean:
+        return ("no clean samples: pictures that the network itself takes for its classes stood in for them; calibrated across the model's "
+                "own classes (MAD, Bonferroni): lower assurance",)
+    return ("calibrated across the model's own classes (MAD, Bonferroni): lower assurance; clean data in number would raise it",)
+
+
+def _overview(view: AuditView, j: Judgement | None, said: dict[str, Audited]) -> tuple[Evidence, ...]:
+    if j is None:
+        return ()
+    names, top = view.suspect.classes, np.argsort(-j.score)[:40]
+    bars = Bars(tuple(names[i] for i in top), tuple(float(max(j.score[i], 0.0)) for i in top), (names[j.target],),
+                caption="how far each class stands out, all channels together")
+    return (bars, *(e for a in said.values() for e in a.evidence))[:24]

@@ -1,0 +1,67 @@
+"""`bezoar audit`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from shutil import get_terminal_size
+from typing import Annotated
+
+import typer
+
+from bezoar.cli import columns
+from bezoar.cli.show import Progress
+
+EPILOG = """Examples:
+
+  bezoar audit model.safetensors --data photos/ --out audit
+
+  bezoar audit model.safetensors --classes cat,dog,bird --shape 32x32 --effort quick --fail-on poisoned"""
+
+
+def audit(
+    model: Annotated[str, typer.Argument(help="A model file: safetensors, .pt or .pth weights, ONNX.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.json, report.html, report.sarif.")] = Path("bezoar-audit"),
+    factory: Annotated[str, typer.Option("--model", help="package.module:function that builds the network; inferred if known.")] = "",
+    data: Annotated[str, typer.Option(help="Clean samples that you trust, in any format DATA can have; a handful is enough.")] = "",
+    classes: Annotated[str, typer.Option(help="Names of the model's classes in their order, with commas between.")] = "",
+    shape: Annotated[str, typer.Option(help="Height x width of the pictures it reads, such as 32x32.")] = "",
+    pixels: Annotated[str, typer.Option(help="How pictures are scaled: -1..1, 0..1 or imagenet; inferred where it is said.")] = "",
+    modality: columns.Modality = "", label: columns.Label = "", text: columns.Text = "", id_column: columns.Id = "",
+    effort: Annotated[str, typer.Option(help="quick trains no clean reference models, standard 8, deep 16.")] = "standard",
+    auditor: Annotated[list[str] | None, typer.Option(help="Run only these (repeatable); see `bezoar list`.")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="Leave these out (repeatable).")] = None,
+    alpha: Annotated[float, typer.Option(help="Chance that a clean model is called suspicious.")] = 0.05,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
+    baseline: Annotated[Path | None, typer.Option(help="File of accepted findings.")] = None,
+    fail_on: Annotated[str, typer.Option(help="Exit 1 from this verdict on: suspicious, poisoned or never.")] = "suspicious",
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 when a check was skipped.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine output on stdout, and nothing else.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> int:
+    """May I use this model? Looks for a backdoor: which class it serves, and by what trigger.
+
+    Nobody is asked for the attack or the target. The file is never unpickled. Without --data only what the weights show is seen.
+    """
+    from bezoar import api, auditing
+    from bezoar.core.events import Note
+
+    api.check_gate(fail_on)
+    how = columns.reading(modality, label, text, id_column, "", "", "")
+    with Progress(quiet or as_json) as progress:
+        progress(Note(auditing.cost(effort, bool(data))))
+        names = [c.strip() for c in classes.split(",")] if classes else ()
+        report = auditing.audit(model, factory=factory, data=data or None, reading=how, classes=names, shape=auditing.shape_of(shape),
+                                pixels=pixels, effort=effort, alpha=alpha, seed=seed, auditors=auditor or None, without=without or [],
+                                baseline=baseline, out=out, listener=progress)
+    if as_json:
+        sys.stdout.write(api.render(report, "json").decode() + "\n")
+    else:
+        sys.stdout.write(api.terminal_text(report, sys.stdout.isatty(), str(out), get_terminal_size((100, 24)).columns))
+        print(f"\nWritten: {out / 'report.html'}, report.json, report.sarif")  # noqa: T201
+    return int(api.exit_code(report, fail_on, strict))
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command on the app."""
+    app.command(epilog=EPILOG)(audit)

@@ -1,0 +1,121 @@
+"""What auditors see of a model under audit, what they say, and the base that checks it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar, final
+
+import numpy as np
+
+from bezoar.core.ability import Ability
+from bezoar.core.dataset import Dataset
+from bezoar.core.errors import AbilityFailed, BezoarError, Unavailable
+from bezoar.core.evidence import Evidence
+from bezoar.core.suspect import Suspect
+from bezoar.core.trigger import Trigger
+
+T = TypeVar("T")
+
+
+class AuditView:
+    """A suspect and what there is to look at it with; everything computed on the way is computed once.
+
+    suspect   the model
+    clean     samples that are trusted, labels in the order of the suspect's classes; None in data-free mode
+    training  the data it was trained on, where they are at hand; None
+    """
+
+    def __init__(self, suspect: Suspect, clean: Dataset | None = None, training: Dataset | None = None, *,
+                 references: Callable[[], Sequence[Suspect]] | None = None) -> None:
+        self.suspect = suspect
+        self.clean = clean
+        self.training = training
+        self._references = references
+        self._kept: dict[str, Any] = {}
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.suspect.classes)
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What `make` gives, computed when it is first asked for under this name."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
+
+    def samples(self) -> Dataset:
+        """The clean samples that have a label; raises Unavailable in data-free mode."""
+        if self.clean is None or self.clean.labels is None:
+            raise Unavailable("clean samples", advice="give some with --data")
+        codes = self.clean.labels.codes
+        data = self.clean
+        return self.once("samples", lambda: data.take(np.flatnonzero(codes >= 0)))
+
+    def module(self) -> Any:
+        """The torch module in evaluation mode; raises Unavailable for a black box."""
+        if self.suspect.module is None or self.suspect.tensor is None:
+            raise Unavailable("a torch module", advice="a black box only answers; audit the file instead")
+        return self.suspect.module
+
+    def references(self) -> tuple[AuditView, ...]:
+        """Views of clean models of the same shape, with the same samples; none where there were no data to make them from."""
+        make = self._references
+        if make is None:
+            return ()
+        return self.once("references", lambda: tuple(AuditView(s, self.clean) for s in make()))
+
+
+@dataclass(frozen=True, eq=False)
+class Audited:
+    """What an auditor says of a model.
+
+    statistic  (K,) float, per class: higher = more like the target of a backdoor, NaN = could not say. On a scale on which
+               differences mean the same everywhere (norms and other positive sizes as logarithms)
+    target     class code that stands out most, or None
+    trigger    the recovered trigger, or None; `success` the share of clean samples of other classes that it moves to `target`
+    tried      triggers by class code, where more than one was recovered
+    evidence   pictures and plots for the report
+    """
+
+    statistic: np.ndarray
+    target: int | None = None
+    trigger: Trigger | None = None
+    success: float | None = None
+    tried: tuple[tuple[int, Trigger], ...] = ()
+    notes: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+
+class Auditor(Ability, ABC):
+    """A model -> a statistic per class. Authors write `audit`.
+
+    `weight` is how much it counts beside the others, from what it was worth on models made for development.
+    """
+
+    shelf = "auditors"
+    weight: ClassVar[float] = 1.0
+
+    @abstractmethod
+    def audit(self, view: AuditView, rng: np.random.Generator) -> Audited:
+        """Statistic per class. Leaves the model as it was; the same view and rng give the same answer on a CPU."""
+
+    @final
+    def __call__(self, view: AuditView, rng: np.random.Generator) -> Audited:
+        """The checked call. Raises Unavailable where something is missing, AbilityFailed on anything foreign."""
+        try:
+            done = self.audit(view, rng)
+        except BezoarError:
+            raise
+        except Exception as error:
+            raise AbilityFailed(f"{self.info.name} failed: {type(error).__name__}: {error}") from error
+        k = view.n_classes
+        statistic = np.asarray(done.statistic, np.float64)
+        if statistic.shape != (k,):
+            raise AbilityFailed(f"{self.info.name} returned {statistic.shape} numbers for {k} classes")
+        if np.isinf(statistic).any():
+            raise AbilityFailed(f"{self.info.name} returned a statistic that is not finite")
+        if done.target is not None and not 0 <= done.target < k:
+            raise AbilityFailed(f"{self.info.name} named a class that does not exist")
+        return done

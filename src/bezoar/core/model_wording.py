@@ -1,0 +1,87 @@
+"""The sentences of a report about a model; `wording` hands over to these where the subject is one."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from bezoar.core.finding import Finding
+from bezoar.core.report import Report
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]{0,120}\Z")
+
+
+def about_model(report: Report) -> bool:
+    """Whether the subject of the report is a model."""
+    return report.subject.get("kind") == "model"
+
+
+def headline(report: Report) -> str:
+    """The verdict in one sentence."""
+    target = next((f.target for f in report.counted if f.target), None)
+    to = f": its switch leads to {target!r}" if target else ""
+    if report.verdict == "poisoned":
+        return f"This model has a backdoor{to}."
+    if report.verdict == "suspicious":
+        leads = f": something in it leads to {target!r}" if target else ""
+        return f"This model is suspicious{leads}. Do not use it before a person has looked."
+    if report.verdict == "no evidence":
+        return "No evidence of a backdoor was found in this model. That is not the same as clean."
+    return "No conclusion about this model: the checks that matter could not be completed."
+
+
+def sure(report: Report) -> str:
+    """How sure the verdict is."""
+    twins, p = report.subject.get("reference_models"), report.subject.get("p_value")
+    one_in = round(1 / report.alpha) if report.alpha > 0 else 0
+    base = f"Of {one_in} clean models, about one is expected to raise an alarm (alpha {report.alpha:g})." if one_in else ""
+    if isinstance(p, (int, float)) and math.isfinite(p):
+        base = f"p = {p:.2g}. {base}"
+    if isinstance(twins, int) and twins:
+        return f"{base} Calibrated on {twins} clean models of the same shape."
+    return f"{base} Calibrated across the model's own classes only: lower assurance."
+
+
+def unseen(report: Report) -> str:
+    """What the run could not have seen; never empty."""
+    parts = ["A backdoor that no small change of the input sets off, that works on one class only, or that was hidden from white-box "
+             "checks on purpose may be there unseen."]
+    if not report.subject.get("clean_samples"):
+        parts.append("No clean samples were given, so pictures made from the network stood in for them; --data shows more.")
+    skipped = [o.ability for o in report.outcomes if o.status == "skipped" and not o.reason.startswith("is for ")]
+    if skipped:
+        parts.append("Skipped: " + ", ".join(skipped[:8]) + "; the reasons are listed.")
+    return " ".join(parts)
+
+
+def model_word(report: Report) -> str:
+    """What to write for MODEL in a command; nothing that an attacker named."""
+    path = str(report.subject.get("path") or "")
+    return path if _PLAIN_NAME.match(path.removeprefix("/")) else "MODEL"
+
+
+def next_commands(report: Report) -> list[tuple[str, str]]:
+    """(command, what it does), most useful first."""
+    model = model_word(report)
+    if report.verdict in ("poisoned", "suspicious"):
+        return [(f"bezoar audit {model} --data CLEAN --effort deep", "look again, with clean samples and more reference models"),
+                ("bezoar scan DATA", "if you have the data it was trained on: find the poison there, and train anew without it")]
+    if report.verdict == "inconclusive":
+        return [(f"bezoar audit {model} --data CLEAN", "run again with clean samples; the reasons above say what was missing"),
+                ("bezoar list --shelf auditors", "which checks there are and what they need")]
+    more = "look harder" if report.subject.get("clean_samples") else "give clean samples: they show far more than weights alone"
+    return [(f"bezoar audit {model} --data CLEAN --effort deep", more)]
+
+
+def sureness(finding: Finding) -> str:
+    """How sure the finding is."""
+    parts = [f"A clean model would show this with a probability of about {finding.p_value:.2g}."]
+    if finding.confirmed is not None and finding.effect:
+        word = "Confirmed" if finding.confirmed else "Not confirmed"
+        works, controls = finding.effect
+        parts.append(f"{word}: the recovered trigger moves {works:.0%} of clean samples, matched controls {controls:.0%}.")
+    else:
+        parts.append("No trigger was put to the test.")
+    if finding.agreeing:
+        parts.append("Seen independently by " + ", ".join(finding.agreeing) + " as well.")
+    return " ".join(parts)

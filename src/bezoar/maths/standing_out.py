@@ -1,0 +1,76 @@
+"""Does one class of one model stand out? Against clean models of the same shape, or, where there are none, against its other classes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+FLOOR = 0.05
+"""Least spread on the scale of a logarithm: 5%."""
+
+
+def against_references(own: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """(C, K) how far each class of a model stands above the same class of clean models; own (C, K), references (R, C, K).
+
+    The spread of a class over R models is uncertain, so half of its variance is the mean of all classes'. NaN stays NaN.
+
+    >>> refs = np.random.default_rng(0).normal(size=(40, 1, 3))
+    >>> against_references(np.array([[0.0, 0.0, 9.0]]), refs).round().tolist()[0][2] > 5
+    True
+    """
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a channel that says nothing of a class
+        middle = np.nanmedian(references, axis=0)
+        variance = np.nanmean((references - middle) ** 2, axis=0)
+        pooled = np.nanmean(variance, axis=1, keepdims=True)
+        r = len(references)
+        return np.asarray((own - middle) / np.sqrt((variance + pooled) / 2 * (1 + 1 / r) + FLOOR**2))
+
+
+def against_classes(own: np.ndarray) -> np.ndarray:
+    """(C, K) how far each class stands above the median of the model's classes, in deviations (MAD); own (C, K).
+
+    >>> against_classes(np.array([[1.0, 1.1, 0.9, 1.0, 9.0]])).argmax()
+    np.int64(4)
+    """
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        middle = np.nanmedian(own, axis=1, keepdims=True)
+        mad = 1.4826 * np.nanmedian(np.abs(own - middle), axis=1, keepdims=True)
+        return np.asarray((own - middle) / np.sqrt(mad**2 + FLOOR**2))
+
+
+def fused(z: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """(..., K) one number per class of (..., C, K): the weighted sum of what the channels that spoke say, by the root of their number.
+
+    Each channel is clipped to [-3, 8], so that none can speak for all.
+
+    >>> fused(np.array([[1.0, 3.0], [1.0, np.nan]])).round(2).tolist()
+    [1.41, 3.0]
+    """
+    w = np.ones(z.shape[-2]) if weights is None else weights
+    w = np.where(np.isfinite(z), w[:, None], 0.0)
+    total = (np.clip(np.nan_to_num(z), -3, 8) * w).sum(axis=-2)
+    return np.asarray(total / np.sqrt(np.maximum((w**2).sum(axis=-2), 1e-12)))
+
+
+def p_largest(largest: float, null: np.ndarray, classes: int, freedom: int = 0) -> float:
+    """Chance that the largest of so many classes of a clean model reaches `largest`; `null` are values of single clean classes.
+
+    A Student tail around the null's mean, times the number of classes (Bonferroni). `freedom` is that of the tail: fewer than the values
+    where these come from few models; 0 takes one less than the values.
+
+    >>> null = np.random.default_rng(0).normal(size=80)
+    >>> p_largest(1.0, null, 10), p_largest(9.0, null, 10) < 1e-6
+    (1.0, True)
+    """
+    from scipy.stats import t
+
+    null = null[np.isfinite(null)]
+    if len(null) < 3:
+        return float("nan")
+    spread = float(np.std(null, ddof=1)) * np.sqrt(1 + 1 / len(null))
+    return float(min(1.0, classes * t.sf((largest - float(null.mean())) / max(spread, 1e-9), freedom or len(null) - 1)))

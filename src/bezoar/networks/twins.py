@@ -1,0 +1,136 @@
+"""Clean twins: networks of the suspect's own architecture, trained anew on data that are trusted. Torch is imported inside.
+
+They say what is natural for such a network on such data: how large a margin, how small a shift, how strong a row. Fails where the
+architecture has parameters that cannot be drawn anew, and where there are too few samples to train on.
+Cost: one training each; the same data and seed give the same twins.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from bezoar.core.audit import AuditView
+from bezoar.core.errors import Unavailable
+from bezoar.core.image_triggers import fit
+from bezoar.core.inputs import Images
+from bezoar.core.suspect import Suspect, weights_digest
+from bezoar.networks import training
+from bezoar.networks.image_victim import brought
+
+LEAST = 20
+"""Samples per class from which on twins are trained."""
+STEPS = 120
+"""Steps of 128 samples that a twin is trained for, at least 10 passes."""
+
+
+def suspect_of(module: Any, classes: tuple[str, ...], side: int, name: str = "model") -> Suspect:
+    """A network over square pictures that bezoar trained itself, as a suspect."""
+    module.eval()
+    weights = {k: v.detach().cpu().numpy() for k, v in module.state_dict().items()}
+
+    def answer(inputs: Any) -> np.ndarray:
+        with training.seeded(0):
+            return training.probabilities(module, brought(inputs, side), tensor=training.pictures)
+
+    return Suspect(name, "image", classes, weights_digest(weights), answer, module, training.pictures, (side, side, 3))
+
+
+def anew(module: Any) -> Any:
+    """A copy whose every parameter is drawn anew, inside `training.seeded`. Raises Unavailable where that cannot be done."""
+    fresh = copy.deepcopy(module)
+    drawn: set[int] = set()
+    for part in fresh.modules():
+        if hasattr(part, "reset_parameters"):
+            part.reset_parameters()
+            drawn |= {id(p) for p in part.parameters(recurse=False)}
+    if any(id(p) not in drawn for p in fresh.parameters()):
+        raise Unavailable("layers whose weights can be drawn anew")
+    for p in fresh.parameters():
+        p.requires_grad_(True)
+    return fresh
+
+
+def twins(view: AuditView, count: int, seed: int, cache: Path | None = None) -> tuple[Suspect, ...]:
+    """`count` clean twins, trained on the view's clean samples; with `cache`, a folder, those of the same architecture, samples and
+    seed are read instead of trained (NPZ of numbers). Raises Unavailable where the samples are too few, or are no pictures.
+    """
+    suspect, data = view.suspect, view.samples()
+    module = view.module()
+    assert data.labels is not None
+    sizes = np.bincount(data.labels.codes, minlength=len(suspect.classes))
+    if sizes.min() < LEAST:
+        raise Unavailable(f"{LEAST} clean samples of each class (the least has {sizes.min()})")
+    if not isinstance(data.inputs, Images) or len(suspect.shape) != 3:
+        raise Unavailable("pictures to train twins on")
+    x, codes = _rows(data.inputs, suspect.shape), data.labels.codes
+    shapes = {k: tuple(v.shape) for k, v in module.state_dict().items()}
+    kind = hashlib.sha256(f"bezoar.twin/1\0{module!r}\0{shapes}\0{data.fingerprint}\0{suspect.shape}\0{seed}\0{STEPS}".encode())
+    out = []
+    for i in range(count):
+        place = None if cache is None else cache / f"{kind.hexdigest()[:32]}-{i}.npz"
+        twin = _kept(module, place) or _trained(suspect, x, codes, np.random.default_rng([seed, i]), place)
+        out.append(_like(suspect, twin, f"twin {i}"))
+    return tuple(out)
+
+
+def _rows(inputs: Images, shape: tuple[int, ...]) -> np.ndarray:
+    """(n, h, w, 3) uint8 as the model reads them."""
+    h, w = shape[:2]
+    if h == w:
+        return brought(inputs, h)
+    return np.stack([fit(p, h, w) for p in inputs.read(np.arange(len(inputs)))])
+
+
+def _trained(suspect: Suspect, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator, place: Path | None) -> Any:
+    import torch
+
+    assert suspect.tensor is not None
+    tensor = suspect.tensor
+    epochs = max(10, -(-STEPS * 128 // len(x)))
+    with training.seeded(int(rng.integers(1 << 31))):
+        fresh = training.fit(anew(suspect.module).cpu(), x, codes, rng, tensor=lambda rows: tensor(rows).cpu(), epochs=epochs,
+                             shift=1 if min(suspect.shape[:2]) >= 16 else 0)
+    if place is not None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        part = place.with_suffix(".part")
+        with open(part, "wb") as file:
+            np.savez(file, **{k: v.cpu().numpy() for k, v in fresh.state_dict().items() if isinstance(v, torch.Tensor)})
+        part.replace(place)
+    return fresh
+
+
+def _kept(module: Any, place: Path | None) -> Any:
+    """What was kept there, or None; a file that does not fit is trained again."""
+    import torch
+
+    if place is None or not place.exists():
+        return None
+    fresh = copy.deepcopy(module).cpu()
+    try:
+        with np.load(place, allow_pickle=False) as kept:
+            fresh.load_state_dict({k: torch.from_numpy(np.array(kept[k])) for k in kept.files})
+    except (OSError, ValueError, RuntimeError, KeyError, EOFError, BadZipFile):
+        return None
+    return fresh.eval()
+
+
+def _like(suspect: Suspect, module: Any, name: str) -> Suspect:
+    assert suspect.tensor is not None
+    tensor = suspect.tensor
+    weights = {k: v.detach().cpu().numpy() for k, v in module.state_dict().items()}
+
+    def put(rows: Any) -> Any:
+        return tensor(rows).cpu()
+
+    def answer(inputs: Any) -> np.ndarray:
+        with training.seeded(0):
+            return training.probabilities(module, _rows(inputs, suspect.shape), tensor=put)
+
+    return replace(suspect, name=name, fingerprint=weights_digest(weights), answer=answer, module=module, tensor=put, notes=())

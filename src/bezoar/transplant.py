@@ -1,0 +1,120 @@
+"""Does what an audit recovered work on samples that never carried it, more than matched controls, and not on clean models?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bezoar.core.audit import Audited, AuditView
+from bezoar.core.dataset import Dataset
+from bezoar.core.errors import BezoarError
+from bezoar.core.evidence import Bars, Evidence, Picture
+from bezoar.core.image_triggers import Overlay, Patch
+from bezoar.core.inputs import Images
+from bezoar.core.suspect import Suspect
+from bezoar.core.trigger import Trigger
+
+WORKS = 0.5
+"""Least share of samples that a confirmed trigger moves."""
+
+
+@dataclass(frozen=True, eq=False)
+class Transplant:
+    """Shares in [0, 1] of clean samples of other classes that go to the target: with the trigger, with matched controls (their
+    95% quantile), on clean models (NaN where there are none)."""
+
+    trigger: Trigger
+    success: float
+    controls: float
+    elsewhere: float
+    confirmed: bool
+    evidence: tuple[Evidence, ...]
+    words: str
+
+
+def moved(suspect: Suspect, trigger: Trigger, hosts: Dataset, target: int, rng: np.random.Generator) -> float:
+    """Share of `hosts` that the trigger moves to `target`."""
+    return float((suspect.predict(trigger.apply(hosts.inputs, rng)).argmax(axis=1) == target).mean())
+
+
+def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: np.random.Generator, *,
+               controls: int = 99) -> Transplant | None:
+    """The smallest of the triggers recovered for `target` that work about as well as the best, put to the test; None where none was
+    recovered or there are no hosts."""
+    offered = [t for a in said.values() for k, t in (*a.tried, *(((a.target, a.trigger),) if a.trigger and a.target is not None else ()))
+               if k == target]
+    if not offered or view.clean is None:
+        return None
+    try:
+        data = view.samples()
+        assert data.labels is not None
+        answers = view.suspect.predict(data.inputs).argmax(axis=1)
+        hosts = data.take(np.flatnonzero((data.labels.codes != target) & (answers != target))[:300])
+        if len(hosts) < 5:
+            return None
+        works = [moved(view.suspect, t, hosts, target, rng) for t in offered]
+        enough = [i for i, share in enumerate(works) if share >= max(0.7 * max(works), 1e-9)] or [int(np.argmax(works))]
+        chosen = min(enough, key=lambda i: size_of(offered[i], view.suspect.shape))
+        best, success = offered[chosen], works[chosen]
+        drawn = [moved(view.suspect, c, hosts, target, rng) for c in (control(best, rng) for _ in range(controls)) if c is not None]
+        twins = [moved(t.suspect, best, hosts, target, rng) for t in view.references()]
+    except BezoarError:
+        return None
+    worst = float(np.quantile(drawn, 0.95)) if drawn else float("nan")
+    elsewhere = float(np.mean(twins)) if twins else float("nan")
+    confirmed = success >= WORKS and success > 2 * worst and not elsewhere > success / 2
+    parts = [f"Put on {len(hosts)} clean samples of other classes, the recovered trigger moves {success:.0%} of them there",
+             f"95 of 100 matched controls at most {worst:.0%}"]
+    if twins:
+        parts.append(f"on clean models of the same shape it moves {elsewhere:.0%}")
+    return Transplant(best, success, worst, elsewhere, confirmed, _shown(view, best, hosts, target, rng), "; ".join(parts) + ".")
+
+
+def size_of(trigger: Trigger, shape: tuple[int, ...]) -> float:
+    """How much of a picture a trigger takes: the share of its area by opacity, or the root mean square of a pattern by full range."""
+    if isinstance(trigger, Patch):
+        return float(trigger.mask.sum()) / max(float(np.prod(shape[:2])) if shape else float(trigger.mask.size), 1.0)
+    if isinstance(trigger, Overlay):
+        return (trigger.alpha or 1.0) * float(np.sqrt((trigger.pattern.astype(np.float64) ** 2).mean())) / 255
+    return 1.0
+
+
+def control(trigger: Trigger, rng: np.random.Generator) -> Trigger | None:
+    """A trigger of the same size and strength: the same pixels in another order, at another place."""
+    if isinstance(trigger, Patch):
+        h, w = trigger.mask.shape
+        order = rng.permutation(h * w)
+        top, left = (float((at + rng.uniform(0.25, 0.75)) % 1) for at in (trigger.top, trigger.left))
+        return replace(trigger, mask=trigger.mask.reshape(-1)[order].reshape(h, w), top=top, left=left,
+                       pixels=trigger.pixels.reshape(-1, 3)[rng.permutation(h * w)].reshape(trigger.pixels.shape))
+    if isinstance(trigger, Overlay):
+        h, w = trigger.pattern.shape[:2]
+        step = tuple(int(rng.integers(side // 4, max(side - side // 4, side // 4 + 1))) for side in (h, w))
+        pattern = np.roll(trigger.pattern, step, (0, 1))
+        return replace(trigger, pattern=np.ascontiguousarray(pattern[::-1] if rng.random() < 0.5 else -pattern))
+    return None
+
+
+def _shown(view: AuditView, trigger: Trigger, hosts: Dataset, target: int, rng: np.random.Generator) -> tuple[Evidence, ...]:
+    assert hosts.labels is not None
+    classes = view.suspect.classes
+    after = trigger.apply(hosts.inputs, rng)
+    gone = view.suspect.predict(after).argmax(axis=1) == target
+    codes = hosts.labels.codes
+    present = [int(c) for c in np.unique(codes)][:40]
+    shares = tuple(float(gone[codes == c].mean()) for c in present)
+    bars = Bars(tuple(classes[c] for c in present), shares, tuple(classes[c] for c, v in zip(present, shares, strict=True) if v >= WORKS),
+                caption=f"share of each class that the recovered trigger moves to {classes[target]!r}")
+    out: list[Evidence] = [bars]
+    if isinstance(after, Images):
+        rows = np.flatnonzero(gone)
+        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), 6)).astype(np.int64)] if len(rows) else rows
+        if len(rows) and after.uniform:
+            pairs = [np.concatenate([a, b], axis=0) for a, b in zip(hosts.inputs.read(rows), after.read(rows), strict=True)]  # type: ignore[attr-defined]
+            sheet = np.concatenate(pairs, axis=1)
+            grow = max(1, 200 // sheet.shape[0])
+            out.append(Picture(sheet.repeat(grow, axis=0).repeat(grow, axis=1),
+                               caption=f"clean samples (above), and with the trigger (below): the model says {classes[target]!r} to these"))
+    return tuple(out)
