@@ -16,7 +16,7 @@ from torch import nn
 from bezoar.networks import builds
 
 TYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
-         torch.complex64, torch.complex128)
+         torch.complex64, torch.complex128, torch.uint16, torch.uint32, torch.uint64)
 OPTIMISERS = {"sgd": (torch.optim.SGD, {}), "momentum": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}), "adam": (torch.optim.Adam, {}),
               "amsgrad": (torch.optim.Adam, {"amsgrad": True}), "adamw": (torch.optim.AdamW, {}), "rmsprop": (torch.optim.RMSprop, {"centered": True}),
               "adagrad": (torch.optim.Adagrad, {}), "adadelta": (torch.optim.Adadelta, {}), "nadam": (torch.optim.NAdam, {}),
@@ -34,7 +34,7 @@ def _numbers(shape, kind, rng):
     raw = torch.from_numpy(rng.normal(0, 3, shape))
     if kind.is_complex:
         return torch.complex(raw, raw + 1).to(kind)
-    return (raw > 0) if kind == torch.bool else raw.abs().to(kind) if kind == torch.uint8 else raw.to(kind)
+    return (raw > 0) if kind == torch.bool else raw.abs().to(torch.int64).to(kind) if "uint" in str(kind) else raw.to(kind)
 
 
 def _plain(tensor):

@@ -1,6 +1,9 @@
 """Genuine checkpoints: none is refused, and every number is the one that was saved."""
 
+import collections
+import datetime
 import io
+import pathlib
 
 import numpy as np
 import pytest
@@ -138,3 +141,13 @@ def test_the_shards_of_a_folder_are_one_model(tmp_path):
     assert read_weights(tmp_path).verdict == "refused"
     (tmp_path / "extra.safetensors").write_bytes(b"no model at all")
     assert read_weights(tmp_path).verdict == "inconclusive" and not read_weights(tmp_path).arrays
+
+
+@pytest.mark.parametrize("value", [pathlib.Path("x"), datetime.datetime(2024, 1, 1), collections.Counter("ab"), np.random.RandomState(0), torch.nn.ReLU(),
+                                   torch.zeros(3).to_sparse(), torch.zeros(3, dtype=torch.float8_e4m3fn), frozenset({1}), 1j])
+def test_what_is_harmless_and_not_read_is_inconclusive(value):
+    """No false alarm: nothing here would do harm, it is only not among what is read."""
+    for old in (False, True):
+        told, _ = here(saved({"state_dict": {"w": torch.zeros(2)}, "more": value}, _use_new_zipfile_serialization=not old), ".pt")
+        assert told["verdict"] == "inconclusive", told
+        assert "convert" in told["reasons"][0] or "save it as" in told["reasons"][0]

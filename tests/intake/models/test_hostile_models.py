@@ -185,7 +185,8 @@ os._exit(0)
 @pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
 def test_side_effects_under_strace(tmp_path):
     """No program but our own interpreter, no connection, no file opened for writing outside scratch, nothing at all once locked."""
-    names = ["call-os-mkdir", "bare-frame-of-protocol-4", "legacy-inst", "format-skops", "npz-objects", "template-globals"]
+    names = ["call-os-mkdir", "bare-frame-of-protocol-4", "legacy-inst", "format-skops", "npz-objects", "template-globals",
+             "bare-protocol-0", "format-pickle-before-a-text"]
     paths = [str(MODEL_CASES[n](tmp_path / "in" / n).path) for n in names]
     scratch = tmp_path / "scratch"
     scratch.mkdir()

@@ -38,6 +38,7 @@ class Opaque:
     """What a foreign global or its call would have been."""
 
     what: str
+    active: bool = False
 
     def __str__(self) -> str:
         return self.what
@@ -83,13 +84,29 @@ TYPES = {"float64", "float32", "float16", "bfloat16", "int64", "int32", "int16",
 _NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
 _BUILTIN = ("builtins", "__builtin__")
 CALLS = {**{("collections", n): n for n in ("OrderedDict", "defaultdict")}, ("argparse", "Namespace"): "Namespace",
-         **{("torch._utils", n): n for n in ("_rebuild_tensor_v2", "_rebuild_tensor", "_rebuild_parameter")},
+         **{("torch._utils", n): n for n in ("_rebuild_tensor_v2", "_rebuild_tensor", "_rebuild_tensor_v3", "_rebuild_parameter")},
          ("torch", "Size"): "Size", ("torch", "device"): "device", ("numpy", "dtype"): "dtype", ("_codecs", "encode"): "encode",
          **{(m, n): n for m in _NUMPY for n in ("scalar", "_reconstruct")},
          **{(m, "_frombuffer"): "_frombuffer" for m in ("numpy.core.numeric", "numpy._core.numeric")},
          **{(m, "set"): "set" for m in _BUILTIN}}
+MOST_FOUND = 1000
 NDARRAY = ("numpy", "ndarray")
-BENIGN_CODE = ("torch.nn.", "torch.optim.", "torchvision.models.", "transformers.models.", "timm.")
+UNTYPED = ("torch.storage", "UntypedStorage")
+WIDTHS = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint64": 8,
+          "uint32": 4, "uint16": 2, "uint8": 1, "bool": 1, "complex64": 8, "complex128": 16}
+_VALUES = ("complex", "range", "slice", "frozenset", "bytearray", "list", "dict", "tuple", "int", "float", "str", "bool", "bytes", "object")
+HARMLESS = {"pathlib": ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"), "types": ("SimpleNamespace",),
+            "datetime": ("datetime", "date", "timedelta", "timezone"), "collections": ("Counter", "deque"),
+            "torch.serialization": ("_get_layout",), **dict.fromkeys(_BUILTIN, _VALUES)}
+"""Names that do nothing when called: not read, and no reason to refuse."""
+ACTIVE_PLACES = tuple(f"{place}." for place in (
+    "torch.hub", "torch.load", "torch.jit", "torch.serialization", "torch.storage", "torch.utils", "torch.ops",
+    "torch._ops", "torch.classes", "torch._dynamo", "torch._inductor", "torch.package", "torch.distributed",
+    "torch.multiprocessing", "torch.fx", "torch.export", "torch.compile", "torch.library", "torch.testing", "numpy.load",
+    "numpy.testing", "numpy.f2py", "numpy.lib", "numpy.distutils", "numpy.ctypeslib", "numpy.fromfile", "numpy.save",
+    "numpy.memmap", "transformers.dynamic_module_utils", "transformers.utils", "transformers.pipelines",
+    "torchvision.datasets"))
+"""Parts of the usual libraries that load, compile or write; what else they hold is a class that is not read."""
 OLD_LIBRARY = frozenset({"__builtin__", "__main__", "copy_reg", "commands", "nt", "posix", "pip", "setuptools", "pkg_resources"})
 REFUSED_FORMATS = frozenset({"joblib", "dill", "cloudpickle", "skops", "sklearn"})
 
@@ -97,15 +114,23 @@ REFUSED_FORMATS = frozenset({"joblib", "dill", "cloudpickle", "skops", "sklearn"
 def look_up(name: Global, found: list[Named]) -> Any:
     """The global as data; what is foreign is written down and becomes Opaque."""
     place = (name.module, name.name)
-    if place in CALLS or place == NDARRAY or (name.module == "torch" and (name.name in STORAGES or name.name in TYPES)):
+    if place in CALLS or place in (NDARRAY, UNTYPED) or (name.module == "torch" and (name.name in STORAGES or name.name in TYPES)):
         return name
     root = name.module.split(".", 1)[0]
-    active = ("." in name.name or root in sys.stdlib_module_names or root in OLD_LIBRARY or root in REFUSED_FORMATS
-              or not name.module.isascii() or not name.name.isidentifier()
-              or (root in ("torch", "numpy", "transformers", "torchvision") and not name.module.startswith(BENIGN_CODE)
-                  and place != ("torch", "Tensor")))
-    found.append(Named(str(name), active))
-    return Opaque(str(name))
+    library = root in sys.stdlib_module_names or root in OLD_LIBRARY
+    harmless = name.name in HARMLESS.get(name.module, ())
+    active = ("." in name.name or not name.module.isascii() or not name.name.isidentifier() or root in REFUSED_FORMATS
+              or (not harmless and (library or f"{name.module}.{name.name}.".startswith(ACTIVE_PLACES))))
+    note(found, Named(str(name), active))
+    return Opaque(str(name), active)
+
+
+def note(found: list[Named], named: Named) -> None:
+    """Write down a foreign global or call: the first thousand, and an active one in any case."""
+    if len(found) < MOST_FOUND:
+        found.append(named)
+    elif named.active:
+        found[-1] = named
 
 
 def called(what: Any, arguments: Any, found: list[Named], foreign: bool = False) -> Any:
@@ -114,8 +139,8 @@ def called(what: Any, arguments: Any, found: list[Named], foreign: bool = False)
         raise Hostile("its pickle calls something with what is no tuple")
     if isinstance(what, Opaque):
         first = next((a for a in arguments if isinstance(a, (str, bytes))), "")
-        found.append(Named(what.what, any(n.active for n in found if n.what == what.what), str(first)[:80]))
-        return Opaque(what.what)
+        note(found, Named(what.what, what.active, str(first[:80])))
+        return what
     if foreign or not isinstance(what, Global) or (name := CALLS.get((what.module, what.name))) is None:
         raise Hostile(f"its pickle calls {what if isinstance(what, Global) else 'what is no function'}")
     if any(isinstance(a, Opaque) for a in arguments):
@@ -155,11 +180,12 @@ def persistent(identity: Any, found: list[Named]) -> Any:
     _, kind, key, location, count = identity[:5]
     if isinstance(kind, Opaque):
         return Opaque(kind.what)
-    _need(isinstance(kind, Global) and kind.module == "torch" and kind.name in STORAGES)
+    untyped = isinstance(kind, Global) and (kind.module, kind.name) == UNTYPED
+    _need(untyped or (isinstance(kind, Global) and kind.module == "torch" and kind.name in STORAGES))
     if len(identity) == 6 and identity[5] is not None:
         raise Unknown("it uses views of storages as torch 0.3 wrote them")
     _need(type(key) is str and 0 < len(key) <= 64 and type(location) is str and _count(count))
-    return Storage(STORAGES[kind.name], key, count)
+    return Storage("uint8" if untyped else STORAGES[kind.name], key, count)
 
 
 def _need(right: bool) -> None:
@@ -183,6 +209,17 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, needs_slope: Any 
     if last >= storage.count:
         raise Hostile("it has a tensor that reaches beyond its storage")
     return Tensor(storage, storage.kind, offset, size, stride)
+
+
+def _tensor_v3(storage: Any, offset: Any, size: Any, stride: Any, needs_slope: Any, hooks: Any, kind: Any, metadata: Any = None) -> Tensor:
+    """As `_tensor`, for element types that have no storage of their own: the storage counts bytes."""
+    _need(isinstance(storage, Storage) and storage.kind == "uint8" and isinstance(kind, Global) and kind.module == "torch")
+    if kind.name not in WIDTHS:
+        raise Unknown(f"it has numbers of the kind {kind.name[:40]}, which is not read yet; save it as float16 or bfloat16")
+    _need(storage.count % WIDTHS[kind.name] == 0)
+    inner = Storage(kind.name, storage.key, storage.count // WIDTHS[kind.name])
+    plain = _tensor(inner, offset, size, stride, needs_slope, hooks, metadata)
+    return Tensor(storage, kind.name, plain.offset, plain.size, plain.stride)
 
 
 def _parameter(data: Any, needs_slope: Any, hooks: Any) -> Tensor:
@@ -260,5 +297,6 @@ def _set(items: Any = ()) -> set[Any]:
 
 MAKERS: dict[str, Any] = {
     "OrderedDict": _ordered, "defaultdict": _default, "Namespace": lambda: Ordered(__namespace__=True),
-    "_rebuild_tensor_v2": _tensor, "_rebuild_tensor": _tensor, "_rebuild_parameter": _parameter, "Size": _size, "device": _device,
+    "_rebuild_tensor_v2": _tensor, "_rebuild_tensor": _tensor, "_rebuild_tensor_v3": _tensor_v3,
+    "_rebuild_parameter": _parameter, "Size": _size, "device": _device,
     "dtype": _dtype, "scalar": _scalar, "_reconstruct": _array, "_frombuffer": _buffer, "encode": _encode, "set": _set}

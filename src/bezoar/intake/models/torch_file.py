@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from bezoar.core.limits import Limits
-from bezoar.intake.models.allowed import Global, Named, NumpyArray, NumpyType, Opaque, Storage, Tensor, look_up
+from bezoar.intake.models.allowed import WIDTHS, Global, Named, NumpyArray, NumpyType, Opaque, Storage, Tensor, look_up
 from bezoar.intake.models.archive import Archive
-from bezoar.intake.models.arrays import KINDS, Kept, strided
+from bezoar.intake.models.arrays import Kept, strided
 from bezoar.intake.models.kinds import OLD_GLOBAL
 from bezoar.intake.models.opcodes import Reader
 from bezoar.intake.models.verdicts import CONVERT, Hostile, TooMuch, Unknown
@@ -91,7 +91,7 @@ def read_legacy(raw: memoryview, limits: Limits, keep: Kept, extra: dict[str, An
         kind, count = kinds[key]
         if at + 8 > len(raw) or int.from_bytes(raw[at:at + 8], "big" if swap else "little") != count:
             raise Hostile("it has a storage of another length than it states")
-        length = count * _width(kind)
+        length = count * WIDTHS[kind]
         where[key] = raw[at + 8:at + 8 + length]
         at += 8 + length
     if at != len(raw):
@@ -129,10 +129,6 @@ def foreign(found: list[Named], also: str = "") -> Hostile | Unknown | None:
     if any(n.active for n in found):
         return Hostile(f"opening it would run code: {listed}")
     return Unknown(f"it needs code that is not in it: {listed}; save the state dict alone, or {CONVERT}")
-
-
-def _width(kind: str) -> int:
-    return int(KINDS[kind][2:])
 
 
 def _same(kinds: dict[str, tuple[str, int]], storage: Storage) -> None:
@@ -173,8 +169,9 @@ def _keep(root: Any, every: list[Tensor], keep: Kept, extra: dict[str, Any], sto
     kinds: dict[str, int] = {}
     for key, t in weights.items():
         kinds[t.kind] = kinds.get(t.kind, 0) + 1
-        array = strided(storage(t.storage), t.kind, t.storage.count, t.offset, t.size, t.stride, swap)
-        keep.add(key, array, t.kind, (t.storage.key, t.offset, t.size, t.stride))
+        count = t.storage.count * WIDTHS[t.storage.kind] // WIDTHS[t.kind]
+        array = strided(storage(t.storage), t.kind, count, t.offset, t.size, t.stride, swap)
+        keep.add(key, array, t.kind, (t.storage.key, t.kind, t.offset, t.size, t.stride))
     extra["kinds"] = kinds
     extra["tensors beside"] = len(every) - len({id(t) for t in weights.values()})
     if isinstance(root, dict):

@@ -84,6 +84,9 @@ CASES: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "dict-in-itself": (lambda f: _with(b"}q\x00" + text("a") + b"h\x00s"), REFUSED),
     "nested-deep": (lambda f: _with(b"(" * 100_000 + b"N" + b"t" * 100_000), REFUSED),
     "lists-nested-deep": (lambda f: _with(b"](" * 1_000 + b"N" + b"e" * 1_000), REFUSED),
+    "calls-without-number": (
+        lambda f: torch_zip(stream(b"(" + named("torch.nn.modules.linear", "Linear") + b"q\x00" + b"h\x00)R" * 200_000 + makes(f) + b"t")),
+        REFUSED),
     "only-marks": (lambda f: torch_zip(PROTO2 + b"(" * 900_000), EITHER),
     "only-sets": (lambda f: torch_zip(PROTO4 + b"\x8f" * 900_000), EITHER),
     "sets-and-memos": (lambda f: torch_zip(PROTO4 + b"\x8f\x94" * 450_000), EITHER),
