@@ -9,6 +9,7 @@ In the order of use:
     bezoar.write_report(report, "out/")              # report.json, report.html, report.sarif, scores.parquet
     bezoar.clean("photos/", "out/report.json", "safe/")
     bezoar.restore("safe/", "photos-again/")
+    bezoar.trace_prediction("odd.png", "photos/")    # which samples made a model's answer, and who sent them
     bezoar.attack("badnets", "photos/", "poisoned/", rate=0.01)
     bezoar.redteam("photos/", attacks=["badnets"], out="scoreboard/")
     bezoar.sign("photos/", "private.pem")            # photos.sig, which OpenSSF model-signing verifies too
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bezoar.api import accept, attack, catalogue, clean, explain, load, poison, read_report, restore, scan, write_report
+    from bezoar.attribution import trace_prediction
     from bezoar.core.dataset import Dataset
     from bezoar.core.errors import BezoarError, ExitCode
     from bezoar.core.report import Report
@@ -29,10 +31,12 @@ if TYPE_CHECKING:
     from bezoar.red import redteam
 
 __all__ = ["BezoarError", "Dataset", "ExitCode", "Report", "accept", "attack", "catalogue", "clean", "explain", "keygen", "load",
-           "open_verified", "poison", "read_report", "redteam", "restore", "scan", "sign", "verify", "write_report"]
+           "open_verified", "poison", "read_report", "redteam", "restore", "scan", "sign", "trace_prediction", "verify",
+           "write_report"]
 
 _HOMES = {"BezoarError": "bezoar.core.errors", "ExitCode": "bezoar.core.errors", "Dataset": "bezoar.core.dataset",
-          "Report": "bezoar.core.report", "redteam": "bezoar.red", "open_verified": "bezoar.provenance.guard",
+          "Report": "bezoar.core.report", "redteam": "bezoar.red", "trace_prediction": "bezoar.attribution",
+          "open_verified": "bezoar.provenance.guard",
           **dict.fromkeys(("keygen", "sign", "verify"), "bezoar.provenance.verbs")}
 
 
