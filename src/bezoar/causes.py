@@ -87,7 +87,7 @@ class Causes:
         if not asked.held:
             return lifted
         no = "; ".join(f"{s.what}, {s.model}: {s.measured}" for s in lifted.steps if s.held is False)
-        return replace(asked, steps=(*asked.steps, Step("transplant", "all models", f"what was lifted is not what they learned: {no}", None)))
+        return replace(asked, steps=(*asked.steps, Step("transplant", "all models", f"they did not learn what was lifted: {no}", None)))
 
     def _probes(self) -> Prober:
         if self._prober is None:
