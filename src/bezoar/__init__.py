@@ -9,6 +9,7 @@ In the order of use:
     bezoar.write_report(report, "out/")              # report.json, report.html, report.sarif, scores.parquet
     bezoar.clean("photos/", "out/report.json", "safe/")
     bezoar.restore("safe/", "photos-again/")
+    bezoar.trace_prediction("odd.png", "photos/")    # which samples made a model's answer, and who sent them
     bezoar.attack("badnets", "photos/", "poisoned/", rate=0.01)
     bezoar.audit("model.safetensors", data="trusted/")    # may I use this model?
     bezoar.redteam("photos/", attacks=["badnets"], out="scoreboard/")
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bezoar.api import accept, catalogue, clean, explain, load, read_report, restore, scan, write_report
+    from bezoar.attribution import trace_prediction
     from bezoar.auditing import audit
     from bezoar.core.dataset import Dataset
     from bezoar.core.errors import BezoarError, ExitCode
@@ -36,11 +38,12 @@ if TYPE_CHECKING:
     from bezoar.remedy import repair
 
 __all__ = ["BezoarError", "Dataset", "ExitCode", "Report", "accept", "attack", "audit", "catalogue", "clean", "explain", "guard", "keygen",
-           "load", "open_verified", "poison", "read_report", "redteam", "repair", "restore", "scan", "sign", "verify", "write_report"]
+           "load", "open_verified", "poison", "read_report", "redteam", "repair", "restore", "scan", "sign", "trace_prediction", "verify",
+           "write_report"]
 
 _HOMES = {"BezoarError": "bezoar.core.errors", "ExitCode": "bezoar.core.errors", "Dataset": "bezoar.core.dataset",
           "Report": "bezoar.core.report", "redteam": "bezoar.red", "attack": "bezoar.planting", "poison": "bezoar.planting",
-          "audit": "bezoar.auditing", "guard": "bezoar.guarding", "repair": "bezoar.remedy",
+          "audit": "bezoar.auditing", "guard": "bezoar.guarding", "repair": "bezoar.remedy", "trace_prediction": "bezoar.attribution",
           "open_verified": "bezoar.provenance.guard",
           **dict.fromkeys(("keygen", "sign", "verify"), "bezoar.provenance.verbs")}
 

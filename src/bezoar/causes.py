@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bezoar.campaigns import Campaign
-from bezoar.confirm import Confirmation, Network, Prober
+from bezoar.confirm import Confirmation, Network, Prober, Step
 from bezoar.core.chance import generator
 from bezoar.core.errors import Unavailable
 from bezoar.core.learned import Ask
@@ -62,13 +62,27 @@ class Causes:
         assert group.target is not None
         try:
             if trigger is not None:
-                return self._probes().confirm(trigger, group.members, group.target, rng, controls=self._care.controls, alpha=alpha,
-                                              network=self._network())
+                lifted = self._probes().confirm(trigger, group.members, group.target, rng, controls=self._care.controls, alpha=alpha,
+                                                network=self._network())
+                return lifted if lifted.held or not self._care.retrain or not refitted(campaign) else \
+                    self._otherwise(lifted, group.members, group.target, rng, alpha)
             if not refitted(campaign):
                 return ""
             return self._refitted(group.members, group.target, rng, alpha)
         except Unavailable as missing:
             return str(missing)
+
+    def _otherwise(self, lifted: Confirmation, members: np.ndarray, target: int, rng: np.random.Generator,
+                   alpha: float) -> Confirmation:
+        """What the members themselves say where models did not learn what was lifted from them; if they say no, `lifted`."""
+        try:
+            asked = self._refitted(members, target, rng, alpha)
+        except Unavailable:
+            return lifted
+        if not asked.held:
+            return lifted
+        no = "; ".join(f"{s.what}, {s.model}: {s.measured}" for s in lifted.steps if s.held is False)
+        return replace(asked, steps=(*asked.steps, Step("transplant", "all models", f"they did not learn what was lifted: {no}", None)))
 
     def _probes(self) -> Prober:
         if self._prober is None:

@@ -71,8 +71,8 @@ def _story(group: Group, trigger: Trigger | None, confirmation: Confirmation | s
             return None, f"{seen} No trigger could be lifted from them, so the effect on a model was not tested{why}."
         return None, f"{seen} The effect on a model was not tested: {confirmation}."
     if not confirmation.transplanted:
-        return confirmation.held, (f"{seen} No trigger could be lifted from them. One half of them moves the log-odds of the other half "
-                                   f"towards their label by {confirmation.effect:+.2f} (others that look alike "
+        return confirmation.held, (f"{seen} No trigger that models learned could be lifted from them. One half of them moves the "
+                                   f"log-odds of the other half towards their label by {confirmation.effect:+.2f} (others that look alike "
                                    f"{confirmation.control:+.2f}, p = {confirmation.p_value:.3f}).")
     numbers = f"{confirmation.effect:+.2f} on {confirmation.hosts} other samples (controls {confirmation.control:+.2f}"
     return confirmation.held, (f"{seen} Because of them the trigger moves the target's log-odds by {numbers}, "
@@ -94,6 +94,8 @@ def as_finding(view: View, campaign: Campaign, causes: Causes, alpha: float, fdr
     origin = spread(view, rows)
     at_least = least_members(len(rows), group.expected, alpha) if not group.advisory else 0
     answer = causes(campaign, trigger, max(alpha, 0.01))
+    if isinstance(answer, Confirmation) and not answer.transplanted:
+        trigger = None  # what could be lifted is not what models learned
     confirmed, story = _story(group, trigger, answer)
     out = quarantine(group, fdr) if not group.advisory else np.zeros(len(rows), bool)
     order = np.argsort(-(group.sure if group.sure is not None else np.ones(len(rows))), kind="stable")

@@ -42,6 +42,18 @@ def test_labels_learned_at_odds_with_the_neighbours_come_first(late: bool):
         assert scores.groups == ()
 
 
+def test_a_model_with_one_state_ranks_by_its_loss():
+    view, truth = _view(0, True)
+    losses = RNG(1).exponential(0.05, (600, 1)).astype(np.float32)
+    truth &= view.labels == 1  # all in one class: a rank within it would hide most of them
+    losses[truth] += 3
+    plain = np.zeros((600, 2), np.float32)
+    view._kept["learned"] = Learned((plain,), (plain,), plain, losses, plain)
+    scores = Dynamics()(view, RNG(0))
+    assert auroc(scores.suspicion, truth) == 1.0
+    assert f"your model doubts {truth.sum()} of 600 labels" in scores.notes[0]
+
+
 def test_rows_without_a_label_are_not_judged():
     view, _ = _view(0, True)
     codes = view.labels.copy()

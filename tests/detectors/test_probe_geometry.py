@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bezoar import api
 from bezoar.core.dataset import Dataset
 from bezoar.core.learned import Learned
 from bezoar.core.view import View
@@ -37,6 +38,16 @@ def test_triggers_made_for_each_sample_are_found_where_the_network_learns_them()
     (group,) = ProbeGeometry()(View(data, Image()), RNG(0)).groups
     assert truth[group.members].mean() >= 0.95
     assert np.isin(np.flatnonzero(truth), group.members).mean() >= 0.9
+
+
+@pytest.mark.slow
+def test_triggers_made_for_each_sample_are_confirmed_by_networks_that_never_saw_them():
+    pytest.importorskip("torch")
+    data, truth = _boards(1, 48, 45)
+    report = api.scan(data, effort="standard", detectors=["probe-geometry"], seed=100)
+    (finding,) = report.findings
+    assert report.verdict == "poisoned" and finding.confirmed and finding.trigger is None
+    assert set(finding.members) == set(np.asarray(data.ids)[truth].astype(str))
 
 
 @pytest.mark.slow

@@ -160,6 +160,22 @@ class Learning(Unliftable):
         return self.network(5.0 if (codes[held] == 1).any() else 0.0)
 
 
+def test_where_what_was_lifted_is_not_what_the_network_learned_the_members_are_asked():
+    class Wrong(Learning):
+        def lift(self, inputs, members, background, place):
+            return Phrases(("a",), "end")
+
+        def control(self, trigger, inputs, rng):
+            return Phrases((str(rng.choice(["b", "c", "dd", "e"])),), "end")
+
+    report = scanned(Wrong(sees=5.0), network=True, retrain=1)
+    (finding,) = report.findings
+    assert report.verdict == "poisoned" and finding.confirmed and finding.trigger is None
+    assert steps(report)[:2] == [("half of the group left in", "yes"), ("trained without the group", "yes")]
+    assert steps(report)[2] == ("transplant", "not asked")
+    assert scanned(Wrong(sees=5.0), network=True, retrain=0).verdict == "suspicious"
+
+
 @pytest.mark.parametrize("retrain", [1, 2])
 def test_where_networks_may_be_trained_they_are_asked_about_the_half_that_they_never_saw(retrain):
     report = scanned(Learning(sees=5.0), network=True, retrain=retrain)

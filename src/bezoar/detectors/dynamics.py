@@ -3,6 +3,9 @@
 Looks for  changed labels (learned last, never, or forgotten again, and contradicted by the neighbours), backdoors with changed labels
            (contradicted by the neighbours, yet learned early), samples moved next to another class (feature collisions). The neighbours
            are those of the label-free embedding, which poison cannot bend by being trained on.
+           A model of the user's own has one state and no dynamics: its samples are ranked by its loss on their label. Where it learned
+           from other data, that shows feature collisions (samples of the right label, moved to look like another class to such models)
+           better than votes of their neighbours in its features do: there the collisions are each other's neighbours.
 Fails      for clean-label poison far from other classes, where classes overlap so much that neighbours say nothing, and where the network
            knows every row by heart after an epoch or two.
 Cost       the network that `probe-geometry` uses too; then seconds.
@@ -24,7 +27,7 @@ LEARNED = np.log(2.0)
 
 class Dynamics(Detector):
     """Rank within the class of the share of neighbours with another label, plus the rank of how late the label was learned (and how
-    often it was lost again) or, if that is higher, of how early for so strange a sample.
+    often it was lost again) or, if that is higher, of how early for so strange a sample; with a model of the user's own, of its loss.
 
     k  neighbours asked, at most 20
     """
@@ -50,11 +53,14 @@ class Dynamics(Detector):
         late = 1 - learned.fit() + lost / learned.losses.shape[1]
         rank = {name: suspicion_within(np.where(known, v, np.nan), codes)
                 for name, v in (("strange", strange), ("fast", fast), ("late", late))}
-        score = rank["strange"] + np.maximum(rank["late"], rank["fast"])
+        one = learned.losses.shape[1] == 1
+        score = learned.losses[:, 0] if one else rank["strange"] + np.maximum(rank["late"], rank["fast"])
         never = int((learned.losses[known, -1] > LEARNED).sum())
-        again = f", {int((lost > 0).sum())} were forgotten at least once" if learned.losses.shape[1] > 1 else ""
-        return Scores(suspicion_within(score, codes), notes=(
-            f"{never} of {int(known.sum())} labels were never learned{again}",
+        told = (f"your model doubts {never} of {int(known.sum())} labels; samples are ranked by its loss" if one else
+                f"{never} of {int(known.sum())} labels were never learned, {int((lost > 0).sum())} were forgotten at least once")
+        among = np.zeros(len(codes), np.int64) if one else codes  # one class may hold all that such a model doubts
+        return Scores(suspicion_within(np.where(known, score, np.nan), among), notes=(
+            told,
             "a ranking only: it never raises an alarm by itself"))
 
 
