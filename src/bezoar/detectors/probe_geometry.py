@@ -4,19 +4,19 @@ Looks for  backdoors with changed labels, of any form that a small network learn
            each sample, which leave no common residue in the signal. Two witnesses are needed. Geometry: in some layer, or in the slopes
            of the label's logit, the rows stand together at one end of their class, as rows of no other class do. Learned contradiction:
            something that never saw the row's label doubts it, and the network learned it nevertheless, beyond what it did for the
-           rest of the class. There are two such doubts: that of a content model and the neighbours, and that of the neighbours outside
-           the group alone; rows that were all taken from one class, or whose trigger the content shows, vouch for each other, but have
-           none of their class around them. A group is worth the weaker of its two witnesses, in nats, and is judged against the groups
-           of the other classes, all layers together, for each of the two doubts. Where nothing is called, rows are ranked by how much
-           of their doubt the layers foretell.
+           rest of the class: a content model together with the neighbours. A group is worth the weaker of its two witnesses, in
+           nats, and is judged against the groups of the other classes, all layers together. Where nothing is called, rows are ranked
+           by how much of their doubt the layers foretell, which needs no other classes.
 Fails      for what the network does not learn (it was measured on digits of 28x28, where it learns warps at 5% and hidden strings at
-           2% of 4,000 pictures; on traffic signs it did not learn hidden strings at 5%); for fewer than about 20 rows; for clean-label
-           poison (its content fits, so that nothing tells it from a natural kind), in classes of fewer than `smallest_class` rows,
-           and where the rows of one trigger go to all classes. Texts and tables are left to other checks: a perceptron over their many
-           columns learns wrong labels as fast as right ones.
+           2% of 4,000 pictures; on traffic signs it did not learn hidden strings at 5%); for fewer than about 20 rows; where the content
+           shows the trigger; for rows that were all taken from one class, which vouch for each other (natural kinds of writing look
+           just so: what stands around such a group, apart from itself, was tried as a witness and accused them on clean digits);
+           for clean-label poison, in classes of fewer than `smallest_class` rows, and where the rows of one trigger go to all
+           classes (ranked, not called). Texts and tables are left to other checks: a perceptron over their many columns learns wrong
+           labels as fast as right ones.
 Cost       the network: see `bezoar scan --effort standard --dry-run`; the geometry itself a few seconds per 10,000 samples.
 Paper      spectral signatures: Tran, Li, Madry 2018 (arXiv 1811.00636); slopes: AGPD; whitening as in SPECTRE, Hayase et al. 2021
-           (arXiv 2104.11315); the contradictions and the null of the other classes are ours.
+           (arXiv 2104.11315); the contradiction and the null of the other classes are ours.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from bezoar.maths import matched, rivals, whitening
 from bezoar.maths.conformal import suspicion_within
 from bezoar.maths.crossfit import assign_folds
 from bezoar.maths.echo import foretold
-from bezoar.maths.neighbours import strangers_outside, unit_rows
 
 FEWEST_AXES = 3
 """A space in which fewer directions vary within classes tells no group from a tail."""
@@ -47,8 +46,7 @@ FARTHEST = 20.0
 
 @dataclass(frozen=True, eq=False)
 class _Candidate:
-    """A group that a direction of one class led to, in the space number `space`; three witnesses in nats, and the share of other
-    labels among the group's neighbours outside it."""
+    """A group that a direction of one class led to, in the space number `space`; both witnesses are in nats."""
 
     space: int
     code: int
@@ -57,8 +55,10 @@ class _Candidate:
     scores: np.ndarray
     geometry: float
     contradiction: float
-    outside: float
-    strange: float
+
+    @property
+    def strength(self) -> float:
+        return min(self.geometry, self.contradiction)
 
 
 class ProbeGeometry(Detector):
@@ -88,8 +88,6 @@ class ProbeGeometry(Detector):
         learned = view.learned()
         doubt = _doubt(view, codes)
         against = np.nan_to_num(learned.fit()) * doubt
-        content = _Content(unit_rows(np.asarray(view.embed())), np.nan_to_num(learned.fit()), view.clusters(),
-                           (codes[view.neighbours()[0]] != codes[:, None]).mean(axis=1))
         seed = int(rng.integers(1 << 31))
         fold = assign_folds(np.asarray(view.embed()), codes, view.clusters(), FOLDS, seed)
         raw = np.zeros(len(codes))
@@ -100,9 +98,10 @@ class ProbeGeometry(Detector):
             if z.shape[1] >= FEWEST_AXES:
                 raw += np.clip(foretold(z, doubt, codes, fold), -FARTHEST, FARTHEST)
                 spaces.append(whitening.same_energy(z))
-                every += [c for code in large for c in self._search(z, len(spaces) - 1, codes, large, int(code), against, content, seed)]
+                every += [c for code in large
+                          for c in self._search(z, len(spaces) - 1, codes, large, int(code), against, view.clusters(), seed)]
         raw *= np.nan_to_num(learned.fit())
-        p = _p_values(every)
+        p = rivals.significance(np.array([c.strength for c in every]), np.array([c.code for c in every]), least=LEAST_SCALE)
         groups: list[Group] = []
         for i in np.argsort(p, kind="stable"):
             if p[i] > self.alpha:
@@ -120,7 +119,7 @@ class ProbeGeometry(Detector):
         notes.append(f"the network calls {agree:.0%} of the samples by their own label; what it does not learn, this check cannot see")
         return Scores(suspicion, tuple(groups), tuple(notes))
 
-    def _search(self, z: np.ndarray, space: int, codes: np.ndarray, large: np.ndarray, code: int, against: np.ndarray, content: _Content,
+    def _search(self, z: np.ndarray, space: int, codes: np.ndarray, large: np.ndarray, code: int, against: np.ndarray, twins: np.ndarray,
                 seed: int) -> list[_Candidate]:
         rows = np.flatnonzero(codes == code)
         unit = z[rows]
@@ -136,16 +135,14 @@ class ProbeGeometry(Detector):
         elsewhere = np.zeros(len(apart))
         for other in large[large != code]:
             elsewhere = np.maximum(elsewhere, matched.cut(matched.standard(along[codes == other]))[1])
-        geometry = np.maximum(apart - elsewhere, 0.0)
-        near = set(np.argsort(-geometry, kind="stable")[:self.directions].tolist())
         out = []
         for j in range(member.shape[1]):
             held, rest = rows[member[:, j]], rows[~member[:, j]]
-            witnesses = len(np.unique(content.twins[held]))  # copies are no further witnesses
-            odd = witnesses * _beyond(float(against[held].mean()), float(against[rest].mean()))
-            outside, strange = content.outside(codes, held, rest) if j in near else (0.0, 0.0)
-            out.append(_Candidate(space, code, rows, member[:, j], scores[:, j], float(geometry[j]) * witnesses / max(len(held), 1), odd,
-                                  witnesses * outside, strange))
+            witnesses = len(np.unique(twins[held]))  # copies are no further witnesses
+            inside, outside = float(against[held].mean()), float(against[rest].mean())
+            odd = witnesses * rivals.divergence(inside, outside) if inside > outside else 0.0
+            out.append(_Candidate(space, code, rows, member[:, j], scores[:, j],
+                                  max(float(apart[j] - elsewhere[j]), 0.0) * witnesses / max(len(held), 1), odd))
         return out
 
     def _group(self, view: View, z: np.ndarray, c: _Candidate, p: float, against: np.ndarray) -> Group:
@@ -154,44 +151,13 @@ class ProbeGeometry(Detector):
         members = c.rows[inside]
         name = view.classes[c.code]
         odd = float(against[c.rows[c.member]].mean()), float(against[c.rows[~c.member]].mean())
-        times = f"It has learned their label {odd[0] / max(odd[1], 1e-3):.1f} times more against their content than that of the others."
-        alone = f"Of the samples that look most like them, apart from themselves, {c.strange:.0%} carry another label."
         return Group(
             members=members, p_value=p, threat="backdoor-dirty-label", target=c.code, sure=chance[inside],
             expected=float((1 - chance[inside]).sum()), title=f"samples of class {name} that a network keeps apart",
-            because=f"A network trained on the data keeps {len(members)} of the {len(c.rows)} samples of class {name} apart. "
-                    + (times if c.contradiction > c.outside else alone),
+            because=f"A network trained on the data keeps {len(members)} of the {len(c.rows)} samples of class {name} apart. It has "
+                    f"learned their label {odd[0] / max(odd[1], 1e-3):.1f} times more against their content than that of the others.",
             doubt="A natural kind that looks like another class, and that the network learned by other signs, would look the same.",
             advice="Look at the members side by side; if they belong to other classes, quarantine them.")
-
-
-@dataclass(frozen=True, eq=False)
-class _Content:
-    """What the label-free embedding shows: (n, d) unit rows, how well each label was learned, near-duplicates, votes against."""
-
-    unit: np.ndarray
-    fit: np.ndarray
-    twins: np.ndarray
-    strange: np.ndarray
-
-    def outside(self, codes: np.ndarray, held: np.ndarray, rest: np.ndarray) -> tuple[float, float]:
-        """Nats per row by which the neighbours outside the group `held` contradict what was learned, beyond those of the `rest`;
-        and the share of other labels among those neighbours."""
-        votes = np.nan_to_num(strangers_outside(self.unit, codes, held))
-        rest_ones = (self.fit[rest] * self.strange[rest]).mean() if len(rest) else 0.0
-        return _beyond(float((self.fit[held] * votes).mean()), float(rest_ones)), float(votes.mean())
-
-
-def _beyond(inside: float, outside: float) -> float:
-    return rivals.divergence(inside, outside) if inside > outside else 0.0
-
-
-def _p_values(every: list[_Candidate]) -> np.ndarray:
-    """(m,) family-wise over all candidates and both doubts, each against the other classes."""
-    code = np.array([c.code for c in every], np.int64)
-    both = [rivals.significance(np.array([min(c.geometry, odd) for c, odd in zip(every, kind, strict=True)]), code, least=LEAST_SCALE)
-            for kind in ([c.contradiction for c in every], [c.outside for c in every])]
-    return np.asarray(np.minimum(2 * np.minimum(*both), 1.0))
 
 
 def _doubt(view: View, codes: np.ndarray) -> np.ndarray:

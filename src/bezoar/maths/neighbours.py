@@ -197,29 +197,3 @@ def _components(here: np.ndarray, there: np.ndarray, n: int) -> np.ndarray:
 
     graph = csr_array((np.ones(len(here), np.int8), (here, there)), shape=(n, n))
     return connected_components(graph, directed=False)[1].astype(np.int64)
-
-
-def strangers_outside(unit: np.ndarray, codes: np.ndarray, rows: np.ndarray, k: int = 20) -> np.ndarray:
-    """(m,) float64: share of rows with another label among the k nearest of `rows` (m,) that are none of `rows` themselves.
-
-    unit (n, d) rows of length one. What a group says of itself does not count: a group of rows from elsewhere that are alike vouch
-    for each other, but not before others. Rows with code -1 are no neighbours; NaN where nobody is left.
-
-    >>> unit = np.repeat([[1.0, 0.0], [0.0, 1.0]], 4, axis=0)
-    >>> strangers_outside(unit, np.array([0, 0, 1, 1, 0, 0, 0, 0]), np.array([2, 3]), k=2).tolist()
-    [1.0, 1.0]
-    """
-    there = codes >= 0
-    there[rows] = False
-    others = np.flatnonzero(there)
-    k = min(k, len(others))
-    if k == 0:
-        return np.full(len(rows), np.nan)
-    out = np.empty(len(rows))
-    some = np.ascontiguousarray(unit[others])
-    for i in range(0, len(rows), 256):
-        part = rows[i:i + 256]
-        close = unit[part] @ some.T
-        at = np.argpartition(-close, k - 1, axis=1)[:, :k]
-        out[i:i + 256] = (codes[others[at]] != codes[part, None]).mean(axis=1)
-    return out
