@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,10 @@ import numpy as np
 from bezoar import api, remedy
 from bezoar.core.ability import Reading
 from bezoar.core.errors import UsageError
+from bezoar.core.inputs import Images, Texts
+from bezoar.core.report import Report
 from bezoar.core.suspect import Suspect
+from bezoar.core.trigger import Trigger
 
 WAYS = ("mask", "blur", "jpeg")
 
@@ -57,18 +61,19 @@ class Guard:
         from bezoar.networks import filtering
 
         if self.purify == "mask":
-            assert self.suspect.tensor is not None
-            return filtering.masked(self.suspect.module, x, codes, self.suspect.tensor)
+            return filtering.masked(self._filter.module, x, codes, self._filter.tensor)
         return filtering.blurred(x) if self.purify == "blur" else filtering.recoded(x)
 
 
-def guard(model: Any, clean: object, y: object = None, *, rate: float = 0.01, mixes: int = 0, purify: str = "", seed: int = 0,
+def guard(model: Any, clean: object, y: object = None, *, report: str | Path | Report | Sequence[str | Path | Report] = (),
+          trigger: str | Path | Trigger | None = None, rate: float = 0.01, mixes: int = 0, purify: str = "", seed: int = 0,
           reading: Reading | None = None, factory: str = "", classes: Sequence[str] = (), shape: Sequence[int] = (),
           pixels: str = "") -> Guard:
     """A function that answers inputs as the model does and flags those that carry a trigger.
 
     model   as for `repair`
     clean   trusted samples with labels, 20 or more; the more, the smaller the p-values that can be reached (1 / half of them)
+    report  of its audit: how much of the recovered trigger an input carries counts too; `trigger` one that you know, which goes before
     rate    share of clean inputs that may be flagged
     mixes   further passes per input that look at mixtures with trusted samples (STRIP); each costs as much as answering does
     purify  'mask' (cover the deciding region), 'blur', 'jpeg': answer flagged pictures after washing; '' only flags
@@ -83,15 +88,21 @@ def guard(model: Any, clean: object, y: object = None, *, rate: float = 0.01, mi
     if not 0 < rate < 1 or mixes < 0:
         raise UsageError(f"rate {rate} is a share between 0 and 1, mixes {mixes} a number of passes", advice="the defaults are 0.01 and 0")
     suspect = remedy.opened(model, factory=factory, classes=classes, shape=shape, pixels=pixels)
-    if suspect.module is None or suspect.tensor is None:
-        raise UsageError("a black box shows no inner layers to watch", advice="give the weights themselves")
+    module, tensor = remedy.on_processor(suspect)
     trusted, _ = remedy.samples(suspect, api.load(clean, y, reading))
     if purify and suspect.modality != "image":
         raise UsageError(f"{suspect.modality} inputs cannot be washed", advice="leave purify out")
     if 1 / (len(trusted) - len(trusted) // 2 + 1) > rate:
         raise UsageError(f"{len(trusted)} trusted samples cannot show a rate of {rate:g}",
                          advice=f"give {round(2 / rate)} or a higher rate")
-    return Guard(suspect, Filter(suspect.module, suspect.tensor, trusted, np.random.default_rng([seed, 13]), mixes=mixes), rate, purify)
+    carried = remedy.trigger_of(report, trigger, suspect)
+
+    def match(x: np.ndarray) -> np.ndarray:
+        assert carried is not None
+        return np.asarray(carried.match(Images.of(x) if suspect.modality == "image" else Texts(x)))
+
+    watch = Filter(module, tensor, trusted, np.random.default_rng([seed, 13]), mixes=mixes, match=None if carried is None else match)
+    return Guard(suspect, watch, rate, purify)
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from bezoar.maths.multiple import clopper_pearson
 
 PREFERENCE = ("retrain", "unlearn", "ft-sam", "i-bau", "fst", "nad", "anp", "fine-prune", "fine-tune", "clp")
 """Best first; a repair on the shelf that is not named here comes last."""
+NOT_NEEDED = "a better one was accepted"
 LEAST_CHECKED = 10
 """Trusted samples for measuring, at least."""
 
@@ -323,7 +324,7 @@ def mend(case: RepairCase, check: Samples, *, allowed: Allowed | None = None, re
         name = repair.info.name
         late = minutes > 0 and time.perf_counter() - started > 60 * minutes
         if late or (not every and any(a.status == "accepted" for a in attempts)):
-            why = "the time is used up" if late else "a better one was accepted"
+            why = "the time is used up" if late else NOT_NEEDED
             attempts.append(Attempt(name, repair.parameters(), "skipped", (why,)))
             continue
         listener(Started(name, k, len(todo)))

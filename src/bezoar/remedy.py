@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,8 @@ def repair(model: Any, clean: object, y: object = None, *, test: object = None,
     place = _new_folder(out)
     reading = reading or Reading()
     suspect = opened(model, factory=factory, classes=classes, shape=shape, pixels=pixels)
-    if suspect.module is None or suspect.tensor is None:
-        raise UsageError(f"{line(suspect.name)} is a black box: it can be audited, not repaired", advice="give the weights themselves")
-    given = [report] if isinstance(report, (str, Path, Report)) else report
-    reports = [r if isinstance(r, Report) else api.read_report(r) for r in given]
+    module, tensor = on_processor(suspect)
+    reports = _read(report)
     rng = np.random.default_rng([seed, 1])
     trusted, notes = samples(suspect, api.load(clean, y, reading))
     if test is None:
@@ -86,7 +85,7 @@ def repair(model: Any, clean: object, y: object = None, *, test: object = None,
     found = _recovered(reports, suspect)
     told = None if trigger is None else _known(trigger, target, suspect, check, rng)
     trained_on, flagged = _training(training, reports, suspect, reading)
-    case = RepairCase(suspect.module, suspect.tensor, len(suspect.classes), suspect.modality, tunes, trained_on, flagged,
+    case = RepairCase(module, tensor, len(suspect.classes), suspect.modality, tunes, trained_on, flagged,
                       *(told or found or (None, None)))
     for note in (*suspect.notes, *notes):
         listener(Note(note))
@@ -111,6 +110,14 @@ def opened(model: Any, *, factory: str = "", classes: Sequence[str] = (), shape:
     if hasattr(model, "state_dict"):
         return suspect_from(model, classes, shape, pixels=pixels)
     raise UsageError(f"{type(model).__name__} is no model", advice="give a weights file, a torch module or a Suspect")
+
+
+def on_processor(suspect: Suspect) -> tuple[Any, Callable[[Any], Any]]:
+    """A copy of the module that stands on the processor, and what makes its inputs there. Raises UsageError for a black box."""
+    make = suspect.tensor
+    if suspect.module is None or make is None:
+        raise UsageError(f"{line(suspect.name)} is a black box: it shows no layers", advice="give the weights themselves")
+    return copy.deepcopy(suspect.module).cpu().eval(), lambda rows: make(rows).cpu()
 
 
 def samples(suspect: Suspect, data: Dataset) -> tuple[Samples, tuple[str, ...]]:
@@ -153,6 +160,22 @@ def rows(suspect: Suspect, data: Dataset) -> np.ndarray:
     return out
 
 
+Reports = str | Path | Report | Sequence[str | Path | Report]
+
+
+def _read(report: Reports) -> list[Report]:
+    given = [report] if isinstance(report, (str, Path, Report)) else report
+    return [r if isinstance(r, Report) else api.read_report(r) for r in given]
+
+
+def trigger_of(report: Reports, trigger: str | Path | Trigger | None, suspect: Suspect) -> Trigger | None:
+    """The user's own trigger, else the recovered one of the reports, else None."""
+    if trigger is not None:
+        return trigger if isinstance(trigger, Trigger) else _trigger(trigger)
+    found = _recovered(_read(report), suspect)
+    return None if found is None else found[0]
+
+
 def _recovered(reports: Sequence[Report], suspect: Suspect) -> tuple[Trigger, int | None] | None:
     """The trigger of the surest finding that has one: of an audit first, else of a scan."""
     def order(f: Finding) -> tuple[bool, bool, float, str]:
@@ -166,23 +189,24 @@ def _recovered(reports: Sequence[Report], suspect: Suspect) -> tuple[Trigger, in
     return best.trigger, suspect.classes.index(best.target) if best.target in suspect.classes else None
 
 
+def _trigger(path: str | Path) -> Trigger:
+    try:
+        return trigger_from_dict(store.read_json(Path(path), "trigger"))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UnreadableInput(f"{path} is not a trigger: {line(str(error), 200)}",
+                              advice="give the trigger.json of `bezoar attack`") from None
+
+
 def _known(given: str | Path | Trigger, target: str, suspect: Suspect, check: Samples,
            rng: np.random.Generator) -> tuple[Trigger, int | None]:
     """The user's own trigger; without a named target, the class that most triggered samples go to."""
-    if isinstance(given, Trigger):
-        trigger = given
-    else:
-        try:
-            trigger = trigger_from_dict(store.read_json(Path(given), "trigger"))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UnreadableInput(f"{given} is not a trigger: {line(str(error), 200)}",
-                                  advice="give the trigger.json of `bezoar attack`") from None
+    trigger = given if isinstance(given, Trigger) else _trigger(given)
     if target:
         if target not in suspect.classes:
             raise UsageError(f"the model has no class {line(target, 60)!r}", advice="it has: " + ", ".join(suspect.classes[:20]))
         return trigger, suspect.classes.index(target)
-    case = RepairCase(suspect.module, suspect.tensor, len(suspect.classes), suspect.modality)  # type: ignore[arg-type]
-    went = np.bincount(mending.ask(suspect.module, stamped(check.x, trigger, suspect.modality, rng), case), minlength=len(suspect.classes))
+    case = RepairCase(*on_processor(suspect), len(suspect.classes), suspect.modality)
+    went = np.bincount(mending.ask(case.module, stamped(check.x, trigger, suspect.modality, rng), case), minlength=len(suspect.classes))
     return trigger, int(went.argmax()) if went.max() > len(check) / 2 else None
 
 
@@ -303,7 +327,10 @@ def sentences(done: Remedy) -> list[str]:
              "impossible": "nothing could run",
              "unmeasured": "not accepted: without a trigger nobody can say whether the backdoor is gone (--unmeasured accepts anyway)"}
     out = [f"{done.suspect.name}: {heads[record['verdict']]}"]
-    for a in record["attempts"]:
+    spared = [a["repair"] for a in record["attempts"] if a["reasons"] == [mending.NOT_NEEDED]]
+    for a in (a for a in record["attempts"] if a["repair"] not in spared):
         seen = "; ".join(mending_page.figures(record["before"], a["after"])) if a["status"] == "accepted" else "; ".join(a["reasons"])
         out.append(f"  {a['repair']}: {a['status']}" + (f": {seen}" if seen else ""))
+    if spared:
+        out.append(f"  not needed: {', '.join(spared)}")
     return [*out, *(f"  note: {n}" for n in record["notes"])]

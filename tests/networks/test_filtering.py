@@ -55,6 +55,8 @@ def test_flags_triggered_inputs_and_few_clean_ones(backdoored):
     assert (washed.purified == washed.flagged).all()
     held = washed.probabilities.argmax(axis=1) == fresh.codes[open_rows]
     assert held[washed.purified].mean() > 0.5, "covering the deciding square gives most their own class back"
+    known = bezoar.guard(suspect, trusted.x, trusted.codes, rate=0.05, trigger=PATCH)
+    assert known(marked).flagged.mean() > 0.95 and known(fresh.x).flagged.mean() <= 0.10
     again = watched(marked)
     np.testing.assert_array_equal(again.p_value, seen.p_value)
 

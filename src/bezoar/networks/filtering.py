@@ -31,16 +31,19 @@ class Filter:
     evolution  how late, in the order of distances at each layer, a trusted sample of the predicted class comes: a triggered input starts
                among its own class and ends among the target's
     mixing     (only with `mixes`) how often mixtures with trusted samples are still called the predicted class
+    carrying   (only with `match`, rows -> (n,) numbers) how much of a known trigger an input carries
 
     The first two are read off the pass that answers. Half of the trusted samples are neighbours, half calibrate.
     Raises UsageError for fewer than 20.
     """
 
-    def __init__(self, module: Any, tensor: Callable[[Any], Any], clean: Samples, rng: np.random.Generator, *, mixes: int = 0) -> None:
+    def __init__(self, module: Any, tensor: Callable[[Any], Any], clean: Samples, rng: np.random.Generator, *, mixes: int = 0,
+                 match: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
         known = clean.take(rng.permutation(np.flatnonzero(clean.codes >= 0)))
         if len(known) < LEAST:
             raise UsageError(f"{len(known)} trusted samples cannot calibrate a filter; {LEAST} are needed", advice="give more")
-        self.module, self.tensor, self.mixes, self._seed = module.eval(), tensor, mixes, int(rng.integers(1 << 31))
+        self.module, self.tensor, self.mixes, self._match = module.eval(), tensor, mixes, match
+        self._seed = int(rng.integers(1 << 31))
         half = len(known) // 2
         self._bank = known.take(np.arange(half))
         with seeded(0):
@@ -65,13 +68,15 @@ class Filter:
     def statistics(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n, K) logits and (channels, n) statistics."""
         if not len(x):
-            return np.zeros((0, 0), np.float32), np.zeros((2 + bool(self.mixes), 0))
+            return np.zeros((0, 0), np.float32), np.zeros((2 + bool(self.mixes) + (self._match is not None), 0))
         with seeded(0):
             layers, logits = shown_at(self.module, x, self._where, tensor=self.tensor)
             codes = logits.argmax(axis=1)
             far, late = self._near(layers, codes)
             strange = np.sort((far - self._usual[0]) / self._usual[1], axis=0)[-MOST:].mean(axis=0)
             found = [strange, late.mean(axis=0), *([self._mixing(x, codes)] if self.mixes else [])]
+            if self._match is not None:
+                found.append(np.asarray(self._match(x), np.float64))
         return logits, np.stack(found)
 
     def p_values(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
