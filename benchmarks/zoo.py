@@ -23,11 +23,11 @@ import neural_cleanse
 import zoo_models as zoo
 from bezoar import auditing, audits
 from bezoar.core.audit import AuditView
+from bezoar.core.chance import generator
 from bezoar.core.dataset import Dataset
 from bezoar.core.image_triggers import Patch
 from bezoar.core.inputs import Images
 from bezoar.core.suspect import Suspect
-from bezoar.core.chance import generator
 from bezoar.networks.pixels import pixels, samples, still
 from bezoar.networks.twins import twins
 from ledger import RESULTS, Ledger
