@@ -74,9 +74,11 @@ def _pictures(name: str, victim: str) -> list[Cell]:
                   for a in ("warp", "invisible", "quantise", "adaptive-blend", "adaptive-patch")]
     if len(rates) == 1:
         cells = [c for c in cells if c.goal or c.family or c.attack in ("tact", "ctrl")]
-    return [replace(c, name=f"{name}/{c.name}") for c in cells]
+    return [replace(c, name=f"{name}/{c.name}", settings=LONGER.get(name, {})) for c in cells]
 
 
+LONGER: dict[str, dict[str, Any]] = {"gtsrb_signs": {"epochs": 30}, "cifar10": {"width": 24, "epochs": 15}}
+"""Where a few passes over the data teach a network the classes and not yet what few samples share."""
 COVERED = ("warp", "adaptive-blend", "adaptive-patch")
 
 
@@ -121,9 +123,10 @@ def all_cells() -> list[Cell]:
     """Everything that can be measured here; without BEZOAR_DATA the bundled sets only."""
     if not realdata.available("cifar10"):
         return [*_pictures("digits", "image-vgg"), *_texts("bundled_text"), *_tables("bundled_table"), *_damage("digits", "image-linear")]
-    cells = [*_pictures("gtsrb_signs", "image-vgg"), *_pictures("mnist_t10k", "image-vgg"), *_pictures("cifar10", "image-vgg")]
+    cells = [*_pictures("gtsrb_signs", "image-vgg"), *_pictures("mnist_t10k", "image-vgg"), *_pictures("cifar10", "image-resnet")]
     for victim in ("image-resnet", "image-convmixer"):
-        cells.append(Cell(f"gtsrb_signs/patch 1%, {victim}", "gtsrb_signs", "badnets", victim, {"rate": 0.01}, goal=0.95))
+        cells.append(Cell(f"gtsrb_signs/patch 1%, {victim}", "gtsrb_signs", "badnets", victim, {"rate": 0.01}, LONGER["gtsrb_signs"],
+                          goal=0.95))
     for mode in ("collision", "bullseye"):
         cells += [Cell(f"{d}/{mode}, transfer", d, "feature-collision", "image-vgg", {"mode": mode, "rate": 0.02}, goal=0.5, transfer=True)
                   for d in ("gtsrb_signs", "cifar10")]
