@@ -3,8 +3,8 @@
 Counts what was opened, what was run (the payloads would make a folder), the processor seconds of each child, the largest resident
 size of any, and what the whole corpus does under strace. Results: results/model_files.json.
 
-    python benchmarks/model_files.py              everything, about ten minutes on one core
-    python benchmarks/model_files.py --only hostile
+    python benchmarks/model_files.py              everything: hostile, genuine, speed, traced
+    python benchmarks/model_files.py --only traced
 """
 
 from __future__ import annotations
