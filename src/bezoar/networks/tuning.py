@@ -119,23 +119,24 @@ def anchored(original: Any, labels: float = 0.1, weight: float = 10.0, smoothing
     def loss(module: Any, inputs: Any, own: Any, part: np.ndarray) -> Any:
         total = labels * functional.cross_entropy(logits_of(module(inputs)), own, label_smoothing=smoothing)
         if weight:
-            blend = mixed(inputs)
-            total = total + weight * apart(original, blend, logits_of(module(blend)))
+            blend, other = mixed(inputs)
+            total = total + weight * apart(original, blend, logits_of(module(blend)), own, own[other])
         return total
 
     return loss
 
 
-def mixed(inputs: Any) -> Any:
-    """Each row mixed with another one: half of them at a random share, of pictures the other half by a rectangle of the other one.
+def mixed(inputs: Any) -> tuple[Any, Any]:
+    """Each row mixed with another one, and (n,) which one: half of them at a random share, of pictures the other half by a rectangle.
 
     Inputs that are not numbers with a fraction (tokens) stay as they are.
     """
     import torch
 
     if not inputs.is_floating_point():
-        return inputs
-    other = inputs[torch.randperm(len(inputs))]
+        return inputs, torch.arange(len(inputs))
+    order = torch.randperm(len(inputs))
+    other = inputs[order]
     blend = inputs.lerp(other, torch.rand((len(inputs), *(1,) * (inputs.ndim - 1))))
     if inputs.ndim == 4:
         inside = []
@@ -146,17 +147,23 @@ def mixed(inputs: Any) -> Any:
         box = inside[0][:, None, :, None] & inside[1][:, None, None, :]
         cut = torch.rand(len(inputs), 1, 1, 1) < 0.5
         blend = torch.where(cut, torch.where(box, other, inputs), blend)
-    return blend
+    return blend, order
 
 
-def apart(original: Any, inputs: Any, out: Any) -> Any:
-    """How far logits `out` (n, K) are from the answers of `original` to `inputs`: mean Kullback-Leibler divergence."""
+def apart(original: Any, inputs: Any, out: Any, own: Any, other: Any) -> Any:
+    """How far logits `out` (n, K) are from the answers of `original` to mixtures `inputs`: mean Kullback-Leibler divergence.
+
+    Only answers that one of the two mixed samples has as its label count: a mixture may look like a trigger (a warp) to the original.
+    """
     import torch
     from torch.nn import functional
 
     with torch.no_grad():
         told = functional.log_softmax(logits_of(original(inputs)), dim=1)
-    return functional.kl_div(functional.log_softmax(out, dim=1), told, reduction="batchmean", log_target=True)
+    first = told.argmax(dim=1)
+    fits = (first == own) | (first == other)
+    each = functional.kl_div(functional.log_softmax(out, dim=1), told, reduction="none", log_target=True).sum(dim=1)
+    return (each * fits).sum() / max(int(fits.sum()), 1)
 
 
 def norms(module: Any) -> list[Any]:

@@ -65,9 +65,9 @@ class IBau(ModelRepair):
                     return functional.cross_entropy(logits_of(module(x + delta)), own) - 1e-3 * delta.pow(2).sum()
 
                 delta = self._sought(harm, x, most)
-                blend = mixed(x)
+                blend, other = mixed(x)
                 outer = functional.cross_entropy(logits_of(module(x + delta)), own) + functional.cross_entropy(logits_of(module(x)), own)
-                outer = outer + self.anchor * apart(original, blend, logits_of(module(blend)))
+                outer = outer + self.anchor * apart(original, blend, logits_of(module(blend)), own, own[other])
                 optimiser.zero_grad(set_to_none=True)
                 for p, slope in zip(weights, self._hyper(outer, harm, delta, weights), strict=True):
                     p.grad = slope

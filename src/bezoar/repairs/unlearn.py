@@ -38,9 +38,9 @@ class Unlearn(ModelRepair):
 
     info: ClassVar[Info] = Info(name="unlearn", summary="teach triggered samples their own labels, or make the flagged labels unlikely",
                                 modalities=("image", "text"), threats=("backdoor-dirty-label", "backdoor-clean-label"), extras=("torch",),
-                                cost="100 steps of 5 passes", reference="Wang et al. 2019; Li et al. 2021, arXiv 2110.11571")
+                                cost="150 steps of 5 passes", reference="Wang et al. 2019; Li et al. 2021, arXiv 2110.11571")
 
-    def __init__(self, *, steps: int = 100, rate: float = 0.003, rho: float = 0.0, anchor: float = 10.0, shift: int = 1) -> None:
+    def __init__(self, *, steps: int = 150, rate: float = 0.005, rho: float = 0.0, anchor: float = 10.0, shift: int = 1) -> None:
         self.steps = steps
         self.rate = rate
         self.rho = rho
@@ -63,15 +63,18 @@ class Unlearn(ModelRepair):
                         rho=self.rho, shift=self.shift)
 
     def _relabelled(self, case: RepairCase, clean: Samples, original: Any, near: Loss, rng: np.random.Generator) -> Loss:
+        import torch
+
         versions = [case.stamped(clean.x, rng) for _ in range(VERSIONS)]
 
         def loss(module: Any, inputs: Any, own: Any, part: np.ndarray) -> Any:
             plain, marked = case.tensor(clean.x[part]), case.tensor(versions[rng.integers(VERSIONS)][part])
+            other = torch.arange(len(part))
             if marked.is_floating_point() and marked.shape == plain.shape:
-                change = float(rng.uniform(0.5, 1.5)) * (marked - plain)  # weaker and stronger than recovered
-                plain = mixed(plain)
-                marked = plain + change
-            return near(module, inputs, own, part) + self.anchor * apart(original, plain, logits_of(module(marked)))
+                both, other = mixed(torch.cat([plain, marked], dim=1))  # the same mixture without and with the trigger
+                plain, marked = both.chunk(2, dim=1)
+                marked = plain.lerp(marked, float(rng.uniform(0.5, 1.5)))  # weaker and stronger than recovered
+            return near(module, inputs, own, part) + self.anchor * apart(original, plain, logits_of(module(marked)), own, own[other])
 
         return loss
 
