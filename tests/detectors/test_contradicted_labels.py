@@ -128,3 +128,27 @@ def test_a_bad_week_and_a_shifted_camera():
     groups = run(Partition(), x, y, camera=camera).groups
     assert any(g.advisory and "'2'" in g.title and "differ" in g.title for g in groups)
     assert not [g for g in groups if not g.advisory]
+
+
+def test_networks_that_did_not_see_a_row_join_where_they_know_more():
+    x, y, rng = table(100, gap=1.0)  # content alone is at a loss
+    noisy, hit = flipped(y, rng, 0.06)
+    level = np.where(rng.random(len(y)) < 0.85, 0.999, 0.6)  # what it is less sure of it gets wrong as often as it says
+    guess = np.where(rng.random(len(y)) < level, y, (y + rng.integers(1, 4, len(y))) % 4)
+    sure = np.repeat((1 - level)[:, None] / 3, 4, axis=1).astype(np.float32)
+    sure[np.arange(len(y)), guess] = level
+
+    def listed(networks, opinion):
+        view = View(Dataset.from_arrays(x, noisy), Tabular(), networks=networks)
+        if opinion is not None:
+            view._kept["network_probabilities"] = opinion
+        scores = Labels()(view, np.random.default_rng(0))
+        return f1(np.concatenate([np.zeros(0, int), *(g.members for g in scores.groups)]), hit), scores
+
+    alone, first = listed(False, None)
+    helped, _ = listed(True, sure)
+    assert helped > max(0.7, alone + 0.2)
+    _, without = listed(True, None)  # tables have no such networks
+    np.testing.assert_array_equal(first.suspicion, without.suspicion)
+    dull, _ = listed(True, np.full((len(y), 4), 0.25, np.float32))
+    assert dull >= alone - 0.05

@@ -62,3 +62,19 @@ def test_pictures_are_moved_within_the_bound_and_downhill():
     assert np.abs(done.astype(int) - x).max() == 10
     assert done.mean() > x.mean() + 8
     assert done[0, 0, 0].max() <= 255
+
+
+def test_threads_that_train_do_not_disturb_each_other():
+    torch = pytest.importorskip("torch")
+    from concurrent.futures import ThreadPoolExecutor
+    from time import sleep
+
+    def draw(seed: int) -> list[float]:
+        with training.seeded(seed):
+            first = torch.rand(2)
+            sleep(0.02)
+            return [*first.tolist(), *torch.rand(2).tolist()]
+
+    alone = [draw(s) for s in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(draw, range(4))) == alone
