@@ -15,6 +15,7 @@ from typing import Any
 import adaptive_page
 import cells
 import cost
+import zoo_figures
 from ledger import HERE, RESULTS
 from measure import clopper_pearson_upper, interval
 
@@ -268,7 +269,7 @@ def page(results: Path = RESULTS) -> str:
         head += [f"The figures come from {len(versions)} states of the code ({', '.join(versions)}).", ""]
     return "\n".join([*head, *detection(found[0], adaptive[0]), *adaptive_page.section(adaptive[0]),
                       *false_alarms(alarms[0]), *costs(timed[0]),
-                      *provenance(results / "provenance.json"), *REDUCED])
+                      *zoo_figures.section(load(results / "zoo.json")[0]), *provenance(results / "provenance.json"), *REDUCED])
 
 
 REDUCED = [
