@@ -1,8 +1,8 @@
 """What stands in the model zoo: small clean and backdoored networks with their truth, trained once and kept outside the repository.
 
 Every model is made from its entry alone, so the zoo is the same wherever it is trained; a model that is there is not trained again.
-An attack counts only where it implanted: at least 80% of triggered held-out samples go to the target. Two families, `zoo_figures.HELD_OUT`, are
-never looked at when anything is chosen.
+An attack counts only where it implanted: at least 80% of triggered held-out samples go to the target. Two families
+(`zoo_figures.HELD_OUT`) are never looked at when anything is chosen.
 """
 
 from __future__ import annotations
