@@ -21,6 +21,7 @@ import learned_page
 import mending
 import red_team
 import spike_in
+import zoo_figures
 from ledger import HERE, RESULTS
 from measure import clopper_pearson_upper, interval
 
@@ -311,7 +312,7 @@ def page(results: Path = RESULTS) -> str:
     return "\n".join([*head, *detection(found[0], adaptive[0]), *learned_page.section(load(results / "learned.json")[0]),
                       *adaptive_page.section(adaptive[0]),
                       *false_alarms(alarms[0]), *spike_in.section(spikes[0]), *costs(timed[0]),
-                      *red_team.section(boards[0]), *planted(success[0]),
+                      *red_team.section(boards[0]), *planted(success[0]), *zoo_figures.section(load(results / "zoo.json")[0]),
                       *provenance(results / "provenance.json"), *repaired(results), *REDUCED])
 
 

@@ -31,8 +31,8 @@ from bezoar.core.suspect import Suspect
 from bezoar.networks.pixels import pixels, samples, still
 from bezoar.networks.twins import twins
 from ledger import RESULTS, Ledger
+from zoo_figures import HELD_OUT, MODES, summary
 
-MODES = ("few", "twins", "free", "cleanse")
 FEW = 10
 TWINS = 8
 DATASETS = ("digits", "mnist", "gtsrb", "cifar")
@@ -77,7 +77,7 @@ class Auditing:
         started = time.perf_counter()
         view = self.view(entry, mode)
         row: dict[str, Any] = {"model": entry.name, "mode": mode, "dataset": entry.dataset, "network": entry.network,
-                               "family": entry.family, "held_out": entry.family in zoo.HELD_OUT, "success": truth.success,
+                               "family": entry.family, "held_out": entry.family in HELD_OUT, "success": truth.success,
                                "accuracy": truth.accuracy, "true_target": truth.target}
         if mode == "cleanse":
             view = AuditView(view.suspect, zoo.few(entry.dataset, FEW, entry.seed))
@@ -113,37 +113,6 @@ def _opacity(trigger: Patch, side: int) -> np.ndarray:
     still = replace(trigger, jitter=0)
     low, high = (still.apply(Images.of(np.full((1, side, side, 3), v, np.uint8)), np.random.default_rng(0)).dense()[0] for v in (0, 255))
     return 1 - (high.astype(float) - low).mean(axis=2) / 255
-
-
-def auroc(bad: np.ndarray, good: np.ndarray) -> float:
-    """Chance that a backdoored model scores above a clean one."""
-    if not len(bad) or not len(good):
-        return float("nan")
-    gap = bad[:, None] - good[None]
-    return float((gap > 0).mean() + (gap == 0).mean() / 2)
-
-
-def summary(rows: list[dict[str, Any]], mode: str) -> dict[str, Any]:
-    """What a mode reached; families count alike in the mean."""
-    mine = [r for r in rows if r["mode"] == mode and (not r["family"] or r["success"] >= zoo.IMPLANTS_AT)]
-    good = np.array([r["score"] for r in mine if not r["family"]], float)
-    if not len(good) or len(good) == len(mine):
-        return {"mode": mode, "clean": len(good), "backdoored": 0}
-    bad = [r for r in mine if r["family"]]
-    families = sorted({r["family"] for r in bad})
-    each = {f: auroc(np.array([r["score"] for r in bad if r["family"] == f], float), good) for f in families}
-    cut = float(np.quantile(good, 0.95, method="higher"))
-    held = [v for f, v in each.items() if f in zoo.HELD_OUT]
-    named = [r for r in bad if r["alarm"] and r["true_target"] is not None]
-    overlaps = [r["iou"] for r in bad if r["alarm"] and r.get("iou") is not None]
-    return {"mode": mode, "clean": len(good), "backdoored": len(bad), "families": len(families),
-            "auroc": float(np.mean(list(each.values()))),
-            "worst_held_out": min(held, default=float("nan")), "worst": min(each.values()), "by_family": each,
-            "recall_at_5": float(np.mean([r["score"] > cut for r in bad])), "recall": float(np.mean([r["alarm"] for r in bad])),
-            "alarms_on_clean": float(np.mean([r["alarm"] for r in mine if not r["family"]])),
-            "target_right": float(np.mean([r["target"] == r["true_target"] for r in named])) if named else float("nan"),
-            "iou_half": float(np.mean([o >= 0.5 for o in overlaps])) if overlaps else float("nan"),
-            "seconds": float(np.median([r["seconds"] for r in mine]))}
 
 
 def show(ledger: Ledger) -> None:

@@ -1,8 +1,8 @@
 """What stands in the model zoo: small clean and backdoored networks with their truth, trained once and kept outside the repository.
 
 Every model is made from its entry alone, so the zoo is the same wherever it is trained; a model that is there is not trained again.
-An attack counts only where it implanted: at least 80% of triggered held-out samples go to the target. Two families, `HELD_OUT`, are
-never looked at when anything is chosen.
+An attack counts only where it implanted: at least 80% of triggered held-out samples go to the target. Two families
+(`zoo_figures.HELD_OUT`) are never looked at when anything is chosen.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ from bezoar.core.trigger import Trigger, trigger_from_dict
 from bezoar.networks import builds, training
 from bezoar.networks.image_victim import brought
 from bezoar.networks.twins import suspect_of
+from zoo_figures import IMPLANTS_AT
 
 FOLDER = Path(os.environ.get("BEZOAR_ZOO", Path.home() / ".cache" / "bezoar" / "zoo"))
-HELD_OUT = ("warp", "adaptive-patch")
-IMPLANTS_AT = 0.8
 SIDES = {"digits": 8, "mnist": 16, "gtsrb": 24, "cifar": 24}
 BUILDS = {"resnet": (builds.resnet, 8), "vgg": (builds.vgg, 8), "convmixer": (builds.convmixer, 24)}
 POOL = {"digits": 1200, "mnist": 4000, "gtsrb": 3600, "cifar": 6000}

@@ -199,8 +199,11 @@ def _verdict(j: Judgement | None, findings: Sequence[Finding], outcomes: Sequenc
     if counted:
         return "suspicious", "one class stands out; no trigger was confirmed"
     failed = [o.ability for o in outcomes if o.status == "failed"]
-    if j is None or not np.isfinite(j.p_value):
+    if j is None:
         return "inconclusive", "no check could say anything about this model"
+    if not np.isfinite(j.p_value):
+        return "inconclusive", (f"{len(j.score)} classes are too few to hold one against the others; with 20 clean samples of each class "
+                                "clean models of the same shape are trained for comparison")
     if failed:
         return "inconclusive", "nothing found, and these checks failed: " + ", ".join(failed)
     return "no evidence", f"{len(j.names)} checks ran and no class stands out (p = {j.p_value:.2g}, alpha {options.alpha:g})"

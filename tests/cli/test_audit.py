@@ -16,17 +16,17 @@ from bezoar.sources.suspects import save_safetensors
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    """A folder with a network of three classes and ten clean pictures of each."""
+    """A folder with a network of five classes and ten clean pictures of each."""
     place = tmp_path_factory.mktemp("audit")
     rng = np.random.default_rng(100)
-    codes = np.repeat(np.arange(3), 40)
+    codes = np.repeat(np.arange(5), 24)
     x = rng.integers(0, 90, (120, 32, 32, 3)).astype(np.uint8)
-    for c in range(3):
-        x[codes == c, 8 * c:8 * c + 8, :, c] += 120
+    for c in range(5):
+        x[codes == c, 6 * c:6 * c + 8, :, c % 3] += 120
     with training.seeded(0):
-        module = training.fit(builds.vgg(3, 4), x, codes, rng, tensor=training.pictures, epochs=4)
+        module = training.fit(builds.vgg(5, 4), x, codes, rng, tensor=training.pictures, epochs=4)
     save_safetensors(module, place / "model.safetensors", pixels="-1..1")
-    for c, name in enumerate(("bird", "cat", "dog")):
+    for c, name in enumerate(("bird", "cat", "dog", "fish", "hen")):
         (place / "photos" / name).mkdir(parents=True)
         for i, picture in enumerate(x[codes == c][:10]):
             Image.fromarray(picture).save(place / "photos" / name / f"{i}.png")
@@ -41,7 +41,7 @@ def test_the_examples_run_as_printed(bezoar, bench):
         assert done.code in (0, 1), (line, done.err)
         assert "a small network takes about" in done.err and "report.html" in done.out
     report = json.loads((bench / "audit" / "report.json").read_text())
-    assert report["subject"]["kind"] == "model" and report["subject"]["clean_samples"] == 30
+    assert report["subject"]["kind"] == "model" and report["subject"]["clean_samples"] == 50
     assert report["outcomes"][0]["ability"] == "file-scan" and report["outcomes"][0]["reason"].startswith("safe")
 
 

@@ -108,6 +108,12 @@ def test_verdicts():
     assert accepted.verdict == "no evidence" and api.exit_code(accepted) is ExitCode.NOTHING
 
 
+def test_two_classes_cannot_be_held_against_each_other():
+    suspect, _ = small_suspect(0)
+    said = audits.audit(AuditView(replace(suspect, classes=("a", "b"))), [Says(at=1)])
+    assert said.verdict == "inconclusive" and "2 classes are too few" in said.reason
+
+
 def test_reference_models_speak_once_each_and_are_kept():
     suspect, clean = small_suspect(0)
     kept = {}

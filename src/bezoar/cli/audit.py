@@ -16,7 +16,7 @@ EPILOG = """Examples:
 
   bezoar audit model.safetensors --data photos/ --out audit
 
-  bezoar audit model.safetensors --classes cat,dog,bird --shape 32x32 --effort quick --fail-on poisoned"""
+  bezoar audit model.safetensors --classes cat,dog,bird,fish,hen --shape 32x32 --effort quick --fail-on poisoned"""
 
 
 def audit(

@@ -83,6 +83,8 @@ def samples(view: AuditView, most: int, rng: np.random.Generator) -> tuple[Any, 
     if not isinstance(data.inputs, Images) or data.labels is None:
         raise Unavailable("pictures as clean samples")
     codes = data.labels.codes
+    if not len(codes):
+        raise Unavailable("clean samples", advice="give some with --data")
     order = rng.permutation(len(codes))
     turn = np.zeros(len(codes), np.int64)
     for code in np.unique(codes):

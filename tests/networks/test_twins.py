@@ -1,0 +1,51 @@
+"""Twins are drawn anew, trained on clean samples, kept; pixels are read off; a network makes its own pictures where there are none."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from bezoar.core.audit import AuditView  # noqa: E402
+from bezoar.core.errors import Unavailable  # noqa: E402
+from bezoar.networks import twins as made  # noqa: E402
+from bezoar.networks.pixels import pixels, samples  # noqa: E402
+from bezoar.testing.suspects import small_suspect  # noqa: E402
+
+
+def test_twins_are_trained_kept_and_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(made, "STEPS", 8)
+    suspect, clean = small_suspect(0)
+    view = AuditView(suspect, clean)
+    first = made.twins(view, 2, 3, tmp_path)
+    assert len(list(tmp_path.glob("*.npz"))) == 2 and len({t.fingerprint for t in (*first, suspect)}) == 3
+    again = made.twins(view, 2, 3, tmp_path)
+    assert [t.fingerprint for t in again] == [t.fingerprint for t in first]
+    next(iter(sorted(tmp_path.glob("*.npz")))).write_bytes(b"damaged")
+    assert [t.fingerprint for t in made.twins(view, 2, 3, tmp_path)] == [t.fingerprint for t in first]
+    assert first[0].predict(clean.inputs).shape == (len(clean), 10)
+
+
+def test_few_samples_make_no_twins():
+    suspect, clean = small_suspect(0)
+    with pytest.raises(Unavailable, match="20 clean samples of each class"):
+        made.twins(AuditView(suspect, clean.take(np.arange(100))), 1, 0)
+
+
+def test_pixels_are_read_off_and_anything_else_is_unavailable():
+    suspect, clean = small_suspect(0)
+    view = AuditView(suspect, clean)
+    p = pixels(view)
+    x, codes = samples(view, 50, np.random.default_rng(0))
+    want = suspect.module(suspect.tensor(np.rint(x.numpy().transpose(0, 2, 3, 1) * 255).astype(np.uint8)))
+    torch.testing.assert_close(p.logits(x), want, atol=1e-4, rtol=1e-4)
+    assert (np.bincount(codes, minlength=10) == 5).all()
+    with pytest.raises(Unavailable, match="rescaling"):
+        pixels(AuditView(replace(suspect, tensor=lambda rows: suspect.tensor(rows) ** 2)))
+
+
+def test_without_data_the_network_makes_pictures_of_its_classes():
+    suspect, _ = small_suspect(0)
+    x, codes = samples(AuditView(suspect), 80, np.random.default_rng(0))
+    assert float(x.min()) >= 0 and float(x.max()) <= 1 and len(np.unique(codes)) == 10
