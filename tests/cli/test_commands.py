@@ -103,7 +103,7 @@ def test_dry_run_says_the_cost_and_writes_nothing(bezoar, desk, tmp_path):
 
 def test_list_and_explain_read_the_registry(bezoar, desk):
     cards = json.loads(bezoar("list", "--json", cwd=desk).out)
-    assert {c["shelf"] for c in cards} == {"modalities", "sources", "detectors", "attacks", "victims", "repairs", "reports"}
+    assert {c["shelf"] for c in cards} == {"modalities", "sources", "detectors", "attacks", "victims", "auditors", "repairs", "reports"}
     assert "Fails" in bezoar("explain", "bad-source", cwd=desk).out
 
 

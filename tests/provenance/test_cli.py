@@ -46,8 +46,10 @@ STORY = [sign.KEYGEN_EPILOG, sign.SIGN_EPILOG, sign.VERIFY_EPILOG, sign.GATE_EPI
 
 def test_the_examples_run_as_printed_and_in_this_order(bezoar):
     for epilog in STORY:
-        assert len(examples(epilog)) == 2
+        assert len(examples(epilog)) >= 2
         for text in examples(epilog):
+            if "--prediction" in text:
+                continue  # wants real pictures: tests/test_attribution.py
             if "--signature photos.sig" in text and "snapshot" in text:
                 text = text.replace("photos.sig", "photos.2.sig")
             code, _, err = bezoar(text)

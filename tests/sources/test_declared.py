@@ -79,7 +79,7 @@ def test_relabelled_pictures_say_so_where_their_format_has_room_and_keep_their_p
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(place / f"{i}.{suffix}")
     clean = read(tmp_path / "in")
-    done = api.attack("label-flip", tmp_path / "in", tmp_path / "out", seed=3, rate=0.1)
+    done = planting.attack("label-flip", tmp_path / "in", tmp_path / "out", seed=3, rate=0.1)
     moved = tmp_path / "other" / "bird"
     moved.mkdir(parents=True)
     for name in done.truth["poisoned"]:
