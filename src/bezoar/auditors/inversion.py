@@ -1,10 +1,10 @@
 """Trigger inversion: the smallest patch that sends clean samples to a class, for all classes at once.
 
 Each class gets a mask and a pattern, both through tanh; the mask is made as small as it can be while nine of ten samples still
-arrive. The target of a patch backdoor needs a far smaller mask than the other classes, and its mask is where the patch was. Arms that
-are far behind are given up halfway (K-Arm). Fails for patterns over the whole picture and for patches on one class only.
+arrive. The target of a patch backdoor needs a far smaller mask than the other classes, and its mask is where the patch was.
+Fails for patterns over the whole picture and for patches on one class only.
 The statistic is minus the logarithm of the mask's size. Cost: about 20 s for a small network of 10 classes.
-Papers: Wang et al. 2019 (Neural Cleanse); Shen et al. 2021 (K-Arm), arXiv 2102.05123; Tao et al. 2022 (pixel pairs).
+Papers: Wang et al. 2019 (Neural Cleanse); Tao et al. 2022 (pixel pairs).
 """
 
 from __future__ import annotations
