@@ -60,11 +60,15 @@ def model_word(report: Report) -> str:
     return path if _PLAIN_NAME.match(path.removeprefix("/")) else "MODEL"
 
 
-def next_commands(report: Report) -> list[tuple[str, str]]:
-    """(command, what it does), most useful first."""
+def next_commands(report: Report, written: str = "report.json") -> list[tuple[str, str]]:
+    """(command, what it does), most useful first; `written` is the path of the report, fit to be typed."""
     model = model_word(report)
     if report.verdict in ("poisoned", "suspicious"):
-        return [(f"bezoar audit {model} --data CLEAN --effort deep", "look again, with clean samples and more reference models"),
+        known = any(f.trigger is not None for f in report.counted)
+        mend = [(f"bezoar repair {model} --data CLEAN --report {written} --out repaired",
+                 "unlearn what was recovered; the model stays as it is, and a repair that misses its limits is not kept")]
+        return [*(mend if known else []),
+                (f"bezoar audit {model} --data CLEAN --effort deep", "look again, with clean samples and more reference models"),
                 ("bezoar scan DATA", "if you have the data it was trained on: find the poison there, and train anew without it")]
     if report.verdict == "inconclusive":
         return [(f"bezoar audit {model} --data CLEAN", "run again with clean samples; the reasons above say what was missing"),

@@ -244,7 +244,7 @@ def _report_word(folder: str) -> str:
 def next_commands(report: Report, folder: str = "") -> list[tuple[str, str]]:
     """(command, what it does), most useful first; `folder` is where the report was written, seen from where people type."""
     if model_wording.about_model(report):
-        return model_wording.next_commands(report)
+        return model_wording.next_commands(report, _report_word(folder))
     data, written, again = data_word(report), _report_word(folder), _scan_word(report)
     if report.verdict in ("poisoned", "suspicious"):
         first = next((f.id for f in report.counted), "ID")
