@@ -38,7 +38,7 @@ def to_html(record: dict[str, Any]) -> bytes:
         bars=bars(record["before"], chosen["after"] if chosen else None), classes=_classes(record, chosen), wide=_WIDE,
         limits=f"success at most {limits['success']:.1%}, accuracy lost at most {limits['drop'] * 100:.1f} points, by a class at most "
                f"{limits['class_drop']:.0%}, success after {limits['poisoned']} poisoned samples at most {limits['reactivated']:.0%}",
-        fingerprint=record["subject"]["fingerprint"]).encode("utf-8", "backslashreplace")
+        fingerprint=html_line(record["subject"]["fingerprint"][:16])).encode("utf-8", "backslashreplace")
 
 
 def rows(measured: dict[str, Any]) -> list[tuple[str, dict[str, Any], bool]]:
