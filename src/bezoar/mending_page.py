@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from importlib.resources import files
 from typing import Any
 
-from bezoar.core.escape import html_line
+from bezoar.core.escape import html_line, style_source
 
 _HEADS = {"accepted": "accepted", "rejected": "rejected: still unsafe, or too much was lost", "impossible": "nothing could run",
           "unmeasured": "not accepted: nothing to measure success with"}
@@ -31,7 +29,7 @@ def to_html(record: dict[str, Any]) -> bytes:
     return page.render(
         name=html_line(record["subject"]["name"]), verdict=record["verdict"], head=_HEADS[record["verdict"]],
         style=Markup(style),  # noqa: S704 - our own file
-        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(), chosen=html_line(chosen["repair"]) if chosen else "",
+        style_hash=style_source(style), chosen=html_line(chosen["repair"]) if chosen else "",
         triggers=[(html_line(k), html_line(t["title"], 200), html_line(t["target"] or "not one class", 80))
                   for k, t in record["triggers"].items()],
         attempts=attempts, notes=[html_line(n, 600) for n in record["notes"]], checked=record["checked"], tuned=record["tuned_on"],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Sequence
 from importlib.resources import files
@@ -11,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bezoar.core.escape import html_line, line
+from bezoar.core.escape import html_line, line, style_source
 from bezoar.trials import BASELINES, Row, summary
 
 SCHEMA = "bezoar.scoreboard/1"
@@ -106,7 +104,7 @@ def to_html(made: dict[str, Any]) -> bytes:
     page = Environment(autoescape=True, trim_blocks=True).from_string(pages.joinpath("scoreboard.html").read_text(encoding="utf-8"))
     return page.render(
         subject=subject, victim=html_line(made["victim"]), style=Markup(style),  # noqa: S704 - our own file
-        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        style_hash=style_source(style),
         seeds=len({r["seed"] for r in made["rows"]}), implanted=sum(r["implanted"] for r in first), trials=len(first),
         defences=[html_line(d) for d in defences], first=next((html_line(d) for d in defences if d not in BASELINES), ""),
         lines=[{"attack": html_line(a), "rate": r, "cells": [_cell(by.get((a, r, d))) for d in defences]} for a, r in cells],

@@ -17,6 +17,7 @@ from bezoar.core.audit import Audited, Auditor, AuditView
 from bezoar.core.errors import Unavailable
 from bezoar.networks.pixels import head, pixels, samples, still
 from bezoar.networks.pushing import push
+from bezoar.networks.training import norms
 
 BOUNDS = np.geomspace(0.05, 0.4, 5)
 """Root mean square of the noise, as a share of each channel's own output."""
@@ -45,11 +46,11 @@ class NeuronNoise(Auditor):
         p, k = pixels(view), view.n_classes
         x, codes = samples(view, self.most, rng)
         last = head(p.module)
-        norms = [m for m in p.module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        layers = norms or [m for m in p.module.modules() if isinstance(m, (nn.Conv2d, nn.Linear)) and m is not last]
+        scaled = norms(p.module)
+        layers = scaled or [m for m in p.module.modules() if isinstance(m, (nn.Conv2d, nn.Linear)) and m is not last]
         if not layers:
             raise Unavailable("layers below the last")
-        widths = [int(m.num_features) if norms else int(m.weight.shape[0]) for m in layers]
+        widths = [int(m.num_features) if scaled else int(m.weight.shape[0]) for m in layers]
         starts = np.concatenate([[0], np.cumsum(widths)])
         noise: list[Any] = [None]
         n = len(x)

@@ -6,6 +6,8 @@ become visible escapes, so that a name can neither move a cursor, nor turn a lin
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import unicodedata
 
@@ -128,3 +130,12 @@ def cell(value: object, limit: int = 32_000) -> str:
     if text[:1] in _FORMULA or bare in _FORMULA:
         text = "'" + text
     return text.translate(_LINE)
+
+
+def style_source(style: str) -> str:
+    """The one source of styles that a page's policy allows: the digest of its own style sheet, in base64.
+
+    >>> style_source("p { margin: 0 }")[:12]
+    '7IWhgxoOGTB5'
+    """
+    return base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()

@@ -7,8 +7,8 @@ import numpy as np
 from bezoar.core.errors import Unavailable
 from bezoar.core.inputs import Images
 from bezoar.core.learned import held_epochs_for
-from bezoar.networks import builds, training
-from bezoar.networks.probe import BATCH, SMALL, ordered, there
+from bezoar.networks import training
+from bezoar.networks.probe import BATCH, ordered, pictures_for, there
 
 FOLDS = 3
 """Networks for probabilities of rows that they did not see."""
@@ -22,16 +22,14 @@ def held_out(inputs: Images, codes: np.ndarray, classes: int, groups: np.ndarray
     """
     there()
     from bezoar.maths.crossfit import assign_folds, softmax, temperature
-    from bezoar.networks.image_victim import brought, side_of
 
-    x = brought(inputs, min(side_of(inputs), side))
+    x, _, build = pictures_for(inputs, classes, side)
     rows = ordered(inputs.row_keys(), codes)
     x, own = x[rows], codes[rows]
     known = np.flatnonzero(own >= 0)
     if len(known) < 2 * FOLDS:
         raise Unavailable(f"at least {2 * FOLDS} labelled rows to learn from")
     fold = assign_folds(x.reshape(len(x), -1)[:, ::7].astype(np.float32), own, groups[rows], FOLDS, seed)
-    width = 16 if len(x) >= SMALL else 8
     shift = 1 if x.shape[1] >= 16 else 0
     logits = np.zeros((len(x), classes), np.float32)
     for f in range(FOLDS):
@@ -40,7 +38,7 @@ def held_out(inputs: Images, codes: np.ndarray, classes: int, groups: np.ndarray
         if not out.any() or (told >= 0).sum() < 2:
             continue
         with training.seeded(seed + f):
-            module = training.fast(builds.resnet(classes, width))
+            module = build()
             training.fit(module, x, told, np.random.default_rng([seed, f]), tensor=training.pictures_fast, shift=shift, batch=BATCH,
                          epochs=held_epochs_for(len(known)))
             logits[out] = np.log(np.maximum(training.probabilities(module, x[out], tensor=training.pictures_fast), 1e-9))

@@ -112,15 +112,8 @@ def read(module: Any, x: Any, codes: np.ndarray, *, tensor: Callable[[Any], Any]
 
 def shown(module: Any, x: Any, place: Place, *, tensor: Callable[[Any], Any], batch: int = 512) -> tuple[np.ndarray, np.ndarray]:
     """(n, d) float32 what one place shows, and (n, K) logits, without slopes."""
-    import torch
-
-    parts = []
-    with _quiet(module), torch.no_grad():
-        for start in range(0, x.shape[0], batch):
-            with _heard(module, (place,)) as heard:
-                logits = logits_of(module(tensor(x[start:start + batch])))
-            parts.append((_pooled(heard[place], place.last).numpy(), logits.float().cpu().numpy()))
-    return np.concatenate([p for p, _ in parts]), np.concatenate([q for _, q in parts])
+    (layer,), logits = shown_at(module, x, (place,), tensor=tensor, batch=batch)
+    return layer, logits
 
 
 def answered(module: Any, x: Any, *, tensor: Callable[[Any], Any], batch: int = 512) -> np.ndarray:
@@ -144,7 +137,7 @@ def shown_at(module: Any, x: Any, where: tuple[Place, ...], *, tensor: Callable[
         for start in range(0, x.shape[0], batch):
             with _heard(module, where) as heard:
                 logits = logits_of(module(tensor(x[start:start + batch])))
-            parts.append((logits.float().numpy(), *(_pooled(heard[p], p.last).numpy() for p in where)))
+            parts.append((logits.float().cpu().numpy(), *(_pooled(heard[p], p.last).numpy() for p in where)))
     every = [np.concatenate(column) for column in zip(*parts, strict=True)]
     return tuple(every[1:]), every[0]
 

@@ -76,7 +76,6 @@ def fit(module: Any, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator,
     Returns the module in evaluation mode.
     """
     import torch
-    from torch.nn import functional
 
     rows = np.flatnonzero(codes >= 0)
     steps = max(1, epochs * -(-len(rows) // batch))
@@ -91,9 +90,7 @@ def fit(module: Any, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator,
                 continue
             inputs = tensor(x[part])
             if shift:
-                down, right = (int(v) for v in rng.integers(-shift, shift + 1, 2))
-                wide = functional.pad(inputs, (shift,) * 4, mode="replicate")
-                inputs = torch.roll(wide, (down, right), (2, 3))[..., shift:-shift, shift:-shift]
+                inputs = shifted(inputs, shift, rng)
             own = torch.from_numpy(codes[part])
             loss = _loss(module, inputs, own)
             for group in optimiser.param_groups:
@@ -109,6 +106,23 @@ def fit(module: Any, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator,
     return module.eval()
 
 
+def shifted(inputs: Any, shift: int, rng: np.random.Generator) -> Any:
+    """(n, c, h, w) pictures, all moved by the same up to `shift` pixels, at least 1; what leaves at one edge is not seen at the other."""
+    import torch
+    from torch.nn import functional
+
+    down, right = (int(v) for v in rng.integers(-shift, shift + 1, 2))
+    wide = functional.pad(inputs, (shift,) * 4, mode="replicate")
+    return torch.roll(wide, (down, right), (2, 3))[..., shift:-shift, shift:-shift]
+
+
+def norms(module: Any) -> list[Any]:
+    """Batch normalisations, in order."""
+    from torch import nn
+
+    return [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+
 def _loss(module: Any, inputs: Any, own: Any) -> Any:
     from torch.nn import functional
 
@@ -118,7 +132,7 @@ def _loss(module: Any, inputs: Any, own: Any) -> Any:
 def _climb(module: Any, rho: float, optimiser: Any, loss: Callable[[], Any]) -> None:
     """Put the slope at the worst nearby point, `rho` up the present slope, in the place of the present slope.
 
-    Statistics of batch normalisation are kept still meanwhile. Foret et al. 2021, arXiv 2010.01412.
+    Foret et al. 2021, arXiv 2010.01412.
     """
     import torch
 
@@ -126,8 +140,19 @@ def _climb(module: Any, rho: float, optimiser: Any, loss: Callable[[], Any]) -> 
     with torch.no_grad():
         size = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(p.grad) for p in moved]))
         steps = [p.grad * (rho / (size + 1e-12)) for p in moved]
+    slope_at(module, moved, steps, optimiser, loss)
+
+
+def slope_at(module: Any, moved: list[Any], steps: list[Any], optimiser: Any, loss: Callable[[], Any]) -> None:
+    """Put the slope of `loss` where the parameters `moved` are `steps` away in the place of the present slope; they come back.
+
+    Statistics of batch normalisation are kept still meanwhile.
+    """
+    import torch
+
+    with torch.no_grad():
         torch._foreach_add_(moved, steps)
-    still = [(m, m.momentum) for m in module.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    still = [(m, m.momentum) for m in norms(module)]
     for m, _ in still:
         m.momentum = 0.0
     optimiser.zero_grad(set_to_none=True)

@@ -13,8 +13,8 @@ import numpy as np
 
 from bezoar.core.errors import Unavailable
 from bezoar.core.model_repair import RepairCase, Samples
-from bezoar.networks.reading import logits_of
-from bezoar.networks.training import pace
+from bezoar.networks.reading import answered, logits_of
+from bezoar.networks.training import norms, pace, shifted, slope_at
 
 Loss = Callable[[Any, Any, Any, np.ndarray], Any]
 """(module, inputs, own labels, rows of the batch) -> a scalar tensor."""
@@ -76,15 +76,8 @@ def tune(module: Any, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator
 
 
 def moved(inputs: Any, shift: int, rng: np.random.Generator) -> Any:
-    """(n, c, h, w) pictures, all moved by the same up to `shift` pixels; small ones (under 16) and other inputs as they are."""
-    import torch
-    from torch.nn import functional
-
-    if inputs.ndim != 4 or min(inputs.shape[2:]) < 16:
-        return inputs
-    down, right = (int(v) for v in rng.integers(-shift, shift + 1, 2))
-    wide = functional.pad(inputs, (shift,) * 4, mode="replicate")
-    return torch.roll(wide, (down, right), (2, 3))[..., shift:-shift, shift:-shift]
+    """`shifted` pictures; small ones (under 16) and other inputs as they are."""
+    return inputs if inputs.ndim != 4 or min(inputs.shape[2:]) < 16 else shifted(inputs, shift, rng)
 
 
 def _climb(moving: list[Any], module: Any, rho: float, optimiser: Any, loss: Callable[[], Any]) -> None:
@@ -96,16 +89,7 @@ def _climb(moving: list[Any], module: Any, rho: float, optimiser: Any, loss: Cal
         sizes = [p.abs() + 0.01 for p in changed]
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(s * p.grad) for s, p in zip(sizes, changed, strict=True)]))
         steps = [s * s * p.grad * (rho / (norm + 1e-12)) for s, p in zip(sizes, changed, strict=True)]
-        torch._foreach_add_(changed, steps)
-    still = [(m, m.momentum) for m in norms(module)]
-    for m, _ in still:
-        m.momentum = 0.0
-    optimiser.zero_grad(set_to_none=True)
-    loss().backward()
-    for m, momentum in still:
-        m.momentum = momentum
-    with torch.no_grad():
-        torch._foreach_sub_(changed, steps)
+    slope_at(module, changed, steps, optimiser, loss)
 
 
 def anchored(original: Any, labels: float = 0.1, weight: float = 10.0, smoothing: float = 0.0) -> Loss:
@@ -166,13 +150,6 @@ def apart(original: Any, inputs: Any, out: Any, own: Any, other: Any) -> Any:
     return (each * fits).sum() / max(int(fits.sum()), 1)
 
 
-def norms(module: Any) -> list[Any]:
-    """Batch normalisations, in order."""
-    from torch import nn
-
-    return [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-
-
 def convolutions(module: Any) -> list[tuple[Any, Any]]:
     """(convolution, the batch normalisation that follows it in order with as many channels, or None).
 
@@ -223,11 +200,7 @@ def share_right(module: Any, x: np.ndarray, codes: np.ndarray, tensor: Callable[
 
 def answers(module: Any, x: np.ndarray, tensor: Callable[[Any], Any], batch: int = 512) -> np.ndarray:
     """(n,) int64 class codes of a module in evaluation mode."""
-    import torch
-
-    with torch.no_grad():
-        parts = [logits_of(module(tensor(x[s:s + batch]))).argmax(dim=1).numpy() for s in range(0, len(x), batch)]
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    return np.asarray(answered(module, x, tensor=tensor, batch=batch).argmax(axis=1))
 
 
 def kept(case: RepairCase) -> Samples:

@@ -18,8 +18,8 @@ from bezoar.core.ability import Info
 from bezoar.core.errors import Unavailable
 from bezoar.core.model_repair import ModelRepair, RepairCase
 from bezoar.networks.reading import logits_of
-from bezoar.networks.training import seeded
-from bezoar.networks.tuning import norms, share_right
+from bezoar.networks.training import norms, seeded
+from bezoar.networks.tuning import share_right
 
 
 class Anp(ModelRepair):

@@ -5,12 +5,10 @@ No script, nothing from outside, all foreign text escaped.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from html import escape
 from importlib.resources import files
 
-from bezoar.core.escape import html_line
+from bezoar.core.escape import html_line, style_source
 from bezoar.core.evidence import Bars
 from bezoar.core.pulls import Pull, Traced
 from bezoar.core.wording import percent
@@ -24,7 +22,7 @@ def _text(value: object, limit: int = 200) -> str:
 def page(traced: Traced) -> bytes:
     """UTF-8 bytes; the same trace gives the same bytes."""
     style = files("bezoar.reports.html_report").joinpath("page.css").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    digest = style_source(style)
     album = Album()
     bars = "".join(figure(Bars(tuple(parts), tuple(parts.values()), caption=f"share of the pull towards the answer, by {column}"), album)
                    for column, parts in traced.shares.items() if parts)

@@ -8,15 +8,13 @@ pictures, nothing else. All foreign text is escaped and its hidden characters ar
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from bezoar.core.ability import Info, Renderer
-from bezoar.core.escape import html_block, html_line
+from bezoar.core.escape import html_block, html_line, style_source
 from bezoar.core.evidence import Bars, Evidence, Facts, Picture
 from bezoar.core.finding import Finding
 from bezoar.core.model_wording import about_model
@@ -53,7 +51,7 @@ def _template() -> tuple[Any, str, str]:
 
     folder = files("bezoar.reports.html_report")
     style = folder.joinpath("page.css").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    digest = style_source(style)
 
     def shown(value: Any) -> Any:
         """Every output of the template passes here: what is not markup of ours has its hidden characters written out."""
