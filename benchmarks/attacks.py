@@ -55,6 +55,7 @@ class Cell:
 def _pictures(name: str, victim: str) -> list[Cell]:
     small = name == "cifar10"
     cells = [Cell("patch 1%", name, "badnets", victim, {"rate": 0.01}, goal=0.80 if small else 0.95),
+             Cell("checkerboard 1%", name, "badnets", victim, {"rate": 0.01, "pattern": "checkerboard"}, goal=0.80 if small else 0.95),
              Cell("sticker 1%", name, "sticker", victim, {"rate": 0.01}),
              Cell("all-to-all patch 5%", name, "badnets", victim, {"rate": 0.05, "mapping": "all-to-all"}),
              Cell("blend 0.2 2%", name, "blend", victim, {"rate": 0.02, "alpha": 0.2}, goal=0.80),
@@ -77,7 +78,7 @@ def _pictures(name: str, victim: str) -> list[Cell]:
     return [replace(c, name=f"{name}/{c.name}", settings=LONGER.get(name, {})) for c in cells]
 
 
-LONGER: dict[str, dict[str, Any]] = {"gtsrb_signs": {"epochs": 30}, "cifar10": {"width": 24, "epochs": 15}}
+LONGER: dict[str, dict[str, Any]] = {"gtsrb_signs": {"epochs": 30}, "cifar10": {"width": 24, "epochs": 30}}
 """Where a few passes over the data teach a network the classes and not yet what few samples share."""
 COVERED = ("warp", "adaptive-blend", "adaptive-patch")
 

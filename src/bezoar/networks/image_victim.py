@@ -44,7 +44,7 @@ class Trained:
     def predict(self, inputs: Inputs) -> np.ndarray:
         assert isinstance(inputs, Images)
         with training.seeded(0):
-            return training.probabilities(self.module, brought(inputs, self.side), tensor=training.pictures)
+            return training.probabilities(self.module, brought(inputs, self.side), tensor=training.pictures_fast)
 
     def embed(self, inputs: Inputs) -> np.ndarray:
         """(n, d) float32 of the layer before the last."""
@@ -53,7 +53,7 @@ class Trained:
         assert isinstance(inputs, Images)
         x = brought(inputs, self.side)
         with training.seeded(0), torch.no_grad():
-            parts = [self.module.features(training.pictures(x[s:s + 512])).numpy() for s in range(0, len(x), 512)]
+            parts = [self.module.features(training.pictures_fast(x[s:s + 512])).numpy() for s in range(0, len(x), 512)]
         return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
 
 
@@ -74,8 +74,8 @@ class ImageVictim(Victim):
         side = side_of(data.inputs)
         epochs = max(self.epochs, min(40, -(-LEAST_STEPS * 128 // max(len(data), 1))))
         with training.seeded(int(rng.integers(1 << 31))):
-            module = training.fit(self.build(len(data.labels.classes)), brought(data.inputs, side), data.labels.codes, rng,
-                                  tensor=training.pictures, epochs=epochs, rate=self.rate, shift=1 if side >= 16 else 0)
+            module = training.fit(training.fast(self.build(len(data.labels.classes))), brought(data.inputs, side), data.labels.codes, rng,
+                                  tensor=training.pictures_fast, epochs=epochs, rate=self.rate, shift=1 if side >= 16 else 0)
         return Trained(module, side)
 
     def weights(self, model: Model) -> dict[str, np.ndarray]:
@@ -89,4 +89,4 @@ class ImageVictim(Victim):
         assert data.labels is not None
         module = self.build(len(data.labels.classes))
         module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in weights.items()})
-        return Trained(module.eval(), side_of(data.inputs))
+        return Trained(training.fast(module.eval()), side_of(data.inputs))
