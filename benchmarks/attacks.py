@@ -62,6 +62,8 @@ def _pictures(name: str, victim: str) -> list[Cell]:
              Cell("low frequency 2%", name, "low-frequency", victim, {"rate": 0.02}),
              Cell("tact 1% + 1%", name, "tact", victim),
              Cell("sinusoid, 8% of class", name, "sinusoid", victim, {"share_of_class": 0.08, "clean_label": True}, goal=0.60),
+             Cell("sinusoid of 40, 8% of class", name, "sinusoid", victim,
+                  {"share_of_class": 0.08, "clean_label": True, "amplitude": 40.0}, goal=0.60),
              Cell("sinusoid, 40% of class", name, "sinusoid", victim, {"share_of_class": 0.4, "clean_label": True}),
              Cell("label-consistent, 8% of class", name, "label-consistent", victim, {"share_of_class": 0.08}, goal=0.60),
              Cell("narcissus, 5% of class", name, "narcissus", victim, {"share_of_class": 0.05}),

@@ -6,6 +6,9 @@ from importlib.resources import files
 from typing import Any
 
 from bezoar.core.escape import html_line, style_source
+from bezoar.core.evidence import Picture
+from bezoar.core.trigger import trigger_from_dict
+from bezoar.reports.html_report import figures as drawn
 
 _HEADS = {"accepted": "accepted", "rejected": "rejected: still unsafe, or too much was lost", "impossible": "nothing could run",
           "unmeasured": "not accepted: nothing to measure success with"}
@@ -30,13 +33,23 @@ def to_html(record: dict[str, Any]) -> bytes:
         name=html_line(record["subject"]["name"]), verdict=record["verdict"], head=_HEADS[record["verdict"]],
         style=Markup(style),  # noqa: S704 - our own file
         style_hash=style_source(style), chosen=html_line(chosen["repair"]) if chosen else "",
-        triggers=[(html_line(k), html_line(t["title"], 200), html_line(t["target"] or "not one class", 80))
+        triggers=[(html_line(k), html_line(t["title"], 200), html_line(t["target"] or "not one class", 80), Markup(_shown(t)))  # noqa: S704
                   for k, t in record["triggers"].items()],
         attempts=attempts, notes=[html_line(n, 600) for n in record["notes"]], checked=record["checked"], tuned=record["tuned_on"],
         bars=bars(record["before"], chosen["after"] if chosen else None), classes=_classes(record, chosen), wide=_WIDE,
         limits=f"success at most {limits['success']:.1%}, accuracy lost at most {limits['drop'] * 100:.1f} points, by a class at most "
                f"{limits['class_drop']:.0%}, success after {limits['poisoned']} poisoned samples at most {limits['reactivated']:.0%}",
         fingerprint=html_line(record["subject"]["fingerprint"][:16])).encode("utf-8", "backslashreplace")
+
+
+def _shown(trigger: dict[str, Any]) -> str:
+    """The trigger as a picture, its own part enlarged, or as the words or values that it writes; escaped."""
+    made = trigger_from_dict(trigger["trigger"])
+    seen = made.describe()
+    if isinstance(seen, Picture):
+        return drawn.picture(drawn.cropped(seen, getattr(made, "mask", None)), drawn.Album(), side=128, shown=96,
+                             alt=f"the trigger: {trigger['title']}")
+    return drawn.figure(seen, drawn.Album())
 
 
 def rows(measured: dict[str, Any]) -> list[tuple[str, dict[str, Any], bool]]:

@@ -192,6 +192,7 @@ def test_repair_from_files_writes_what_was_accepted(planted, tmp_path):
     assert done.record["triggers"]["known"]["target"] == "dark", "the target was inferred"
     page = (tmp_path / "out" / "repair.html").read_text()
     assert "<script" not in page and "unlearn" in page and "after" in page
+    assert 'src="data:image/png;base64,' in page and "img-src data:" in page, "the trigger is shown"
 
 
 def test_rejection_leaves_only_the_report(planted, tmp_path):
