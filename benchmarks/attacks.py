@@ -55,7 +55,8 @@ class Cell:
 def _pictures(name: str, victim: str) -> list[Cell]:
     small = name == "cifar10"
     cells = [Cell("patch 1%", name, "badnets", victim, {"rate": 0.01}, goal=0.80 if small else 0.95),
-             Cell("checkerboard 1%", name, "badnets", victim, {"rate": 0.01, "pattern": "checkerboard"}, goal=0.80 if small else 0.95),
+             Cell("checkerboard of 5x5 1%", name, "badnets", victim, {"rate": 0.01, "pattern": "checkerboard", "size": 5},
+                  goal=0.80 if small else 0.95),
              Cell("sticker 1%", name, "sticker", victim, {"rate": 0.01}),
              Cell("all-to-all patch 5%", name, "badnets", victim, {"rate": 0.05, "mapping": "all-to-all"}),
              Cell("blend 0.2 2%", name, "blend", victim, {"rate": 0.02, "alpha": 0.2}, goal=0.80),
@@ -66,6 +67,8 @@ def _pictures(name: str, victim: str) -> list[Cell]:
                   {"share_of_class": 0.08, "clean_label": True, "amplitude": 40.0}, goal=0.60),
              Cell("sinusoid, 40% of class", name, "sinusoid", victim, {"share_of_class": 0.4, "clean_label": True}),
              Cell("label-consistent, 8% of class", name, "label-consistent", victim, {"share_of_class": 0.08}, goal=0.60),
+             Cell("label-consistent within 24, 8% of class", name, "label-consistent", victim, {"share_of_class": 0.08, "bound": 24.0},
+                  goal=0.60),
              Cell("narcissus, 5% of class", name, "narcissus", victim, {"share_of_class": 0.05}),
              Cell("gradient matching 1%", name, "gradient-matching", victim, {"rate": 0.01})]
     if name != "mnist_t10k":
@@ -80,7 +83,7 @@ def _pictures(name: str, victim: str) -> list[Cell]:
     return [replace(c, name=f"{name}/{c.name}", settings=LONGER.get(name, {})) for c in cells]
 
 
-LONGER: dict[str, dict[str, Any]] = {"gtsrb_signs": {"epochs": 30}, "cifar10": {"width": 24, "epochs": 30}}
+LONGER: dict[str, dict[str, Any]] = {"gtsrb_signs": {"epochs": 30}, "cifar10": {"width": 24, "epochs": 20}}
 """Where a few passes over the data teach a network the classes and not yet what few samples share."""
 COVERED = ("warp", "adaptive-blend", "adaptive-patch")
 
