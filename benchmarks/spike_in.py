@@ -100,7 +100,7 @@ def section(rows: list[dict[str, Any]]) -> list[str]:
         return ["## Smallest poison found", "", "Not run yet: `python benchmarks/spike_in.py`.", ""]
     share = sum(r["right"] for r in done) / len(done)
     out = ["## Smallest poison found", "",
-           "*Predicted* is what `bezoar scan --sensitivity` says from at most a dozen scans with canaries; *measured* is the",
+           "*Predicted* is what `bezoar scan --sensitivity` says from at most sixteen scans with canaries; *measured* is the",
            "least rung (2, 3, 4, 6, 8, 11, ...) at which four of five plantings of that family alone are found. Sets are cut to",
            "2,000 samples.", "",
            "| data | family | seed | predicted | its 95% interval | measured | within a factor of 2 |", "|---" * 7 + "|"]

@@ -21,6 +21,7 @@ from bezoar.core.learned import epochs_for, held_epochs_for
 from bezoar.core.report import OutcomeLine, Report
 from bezoar.core.view import View
 from bezoar.core.wording import applies
+from bezoar.networks import device as hardware
 from bezoar.own_model import own_model, reader, told
 
 EFFORTS = {"quick": 99, "standard": 199, "deep": 999}
@@ -71,7 +72,7 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
          fdr: float = 0.05, seed: int = 0, detectors: Sequence[str] | None = None, without: Sequence[str] = (),
          group: Sequence[str] = (), reference: object = None, encoder: str | Path | None = None, model: object = None,
          factory: str = "", baseline: str | Path | None = None, path: str | Path = "",
-         out: str | Path | None = None, workers: int = 2, sensitivity: bool = False,
+         out: str | Path | None = None, workers: int = 2, sensitivity: bool = False, device: str = "auto",
          listener: Listener = deaf, **origin: Sequence[object]) -> Report:
     """Is this dataset poisoned? Nobody is asked for the poison rate, the attack or the target.
 
@@ -89,6 +90,7 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
                network trained on the data; `factory` "package.module:function" builds the network of a file, where it is not known
     baseline   a file of accepted finding ids
     sensitivity  plant canaries in a copy of the data and say the smallest poison of each family that is found (costs many scans)
+    device     where networks are trained and asked: 'auto' (a graphics card where torch has one) | 'cpu' | 'cuda'
     path       what to call the data in the report, when `data` is not a path itself
     out        a folder for report.json, report.html, report.sarif, scores.parquet; an interrupted run resumes from it
 
@@ -100,8 +102,8 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     'no evidence'
     """
     check_effort(effort)
-    if not 0 < alpha < 0.5 or not 0 < fdr < 1:
-        raise UsageError(f"alpha {alpha} and fdr {fdr} are error rates", advice="alpha in (0, 0.5), fdr in (0, 1)")
+    check_rates(alpha, fdr)
+    place = _place(device, effort != "quick" or model is not None)
     reading = reading or Reading()
     reading = with_groups(reading, group)
     path = path or (data if isinstance(data, (str, Path)) else "")
@@ -132,12 +134,14 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
                 networks=networks)
     resume = store.Resume(None if out is None else Path(out) / ".resume", dataset.fingerprint, chosen, seed,
                           repr((group, encoder, None if trusted is None else trusted.dataset.fingerprint, own and own.fingerprint,
-                                networks)))
+                                networks, place)))
     options = engine.Options(alpha=alpha, fdr=fdr, seed=seed, workers=workers, controls=EFFORTS[effort], accepted=accepted,
                              network=_learns(chosen, dataset), retrain=list(EFFORTS).index(effort) if _learns(chosen, dataset) else 0,
                              recall=resume.recall, keep=resume.keep)
-    report = engine.scan(view, chosen, options, listener, left_out)
-    report = replace(report, environment=environment(chosen, networks), notes=(*report.notes, *expired),
+    with hardware.using(place, deep=effort == "deep"):
+        report = engine.scan(view, chosen, options, listener, left_out)
+    ran = environment(chosen, networks) | ({} if place == "cpu" else {"device": place})
+    report = replace(report, environment=ran, notes=(*report.notes, *expired),
                      subject={**report.subject, "path": str(path)} if path else report.subject,
                      plan={**report.plan, "effort": effort, "encoder": str(encoder or ""), "model": told(own), "group": list(group),
                            "reading": {f.name: v for f in fields(Reading) if f.name != "limits" and (v := getattr(reading, f.name))},
@@ -215,6 +219,11 @@ def plan_text(plan: dict[str, Any]) -> str:
 def _learns(chosen: Sequence[Detector], dataset: Dataset) -> bool:
     """Whether a check among the chosen reads a network."""
     return dataset.labels is not None and any("learned" in d.info.needs and d.supports(dataset.modality) for d in chosen)
+
+
+def _place(device: str, networks: bool) -> str:
+    """'cpu' or 'cuda'; torch is not asked where no network will run."""
+    return hardware.resolved(device) if networks or device not in ("auto", "cpu") else "cpu"
 
 
 def _encoder(path: str | Path | None, modality: str) -> Any:
@@ -295,6 +304,12 @@ def check_effort(effort: str) -> None:
     """Raises UsageError for an effort that does not exist."""
     if effort not in EFFORTS:
         raise UsageError(f"no effort {effort!r}", advice="efforts are: " + ", ".join(EFFORTS))
+
+
+def check_rates(alpha: float, fdr: float) -> None:
+    """Raises UsageError where an error rate is none that can be held."""
+    if not 0 < alpha < 0.5 or not 0 < fdr < 1:
+        raise UsageError(f"alpha {alpha} and fdr {fdr} are error rates", advice="alpha in (0, 0.5), fdr in (0, 1)")
 
 
 def check_gate(fail_on: str) -> None:

@@ -95,7 +95,7 @@ def _score_all(view: View, detectors: Sequence[Detector], options: Options,
             lines[name] = OutcomeLine(name, "skipped", f"is for {', '.join(detector.info.modalities)}")
         elif (kept := options.recall(name)) is not None:
             done[name] = kept
-            lines[name] = OutcomeLine(name, "found" if kept.groups else "nothing", "resumed")
+            lines[name] = _line(name, kept, options.alpha, 0.0, "resumed")
         else:
             try:
                 result = detector(view, generator(options.seed, name))
@@ -106,8 +106,7 @@ def _score_all(view: View, detectors: Sequence[Detector], options: Options,
             else:
                 done[name] = result
                 options.keep(name, result)
-                passed = any(g.p_value <= options.alpha for g in result.groups)
-                lines[name] = OutcomeLine(name, "found" if passed else "nothing", "", time.perf_counter() - started)
+                lines[name] = _line(name, result, options.alpha, time.perf_counter() - started)
         listener(Finished(name, lines[name].status, time.perf_counter() - started))
 
     interrupted = False
@@ -128,6 +127,13 @@ def _score_all(view: View, detectors: Sequence[Detector], options: Options,
         lines.setdefault(d.info.name, OutcomeLine(d.info.name, "skipped", "stopped before it ran"))
     order = [d.info.name for d in detectors]
     return {k: done[k] for k in order if k in done}, [lines[k] for k in order], interrupted
+
+
+def _line(name: str, result: Scores, alpha: float, seconds: float, how: str = "") -> OutcomeLine:
+    """What a check that ran came to; one that could say nothing of any sample counts as skipped, with its own reason."""
+    if result.notes and not result.groups and bool(np.isnan(result.suspicion).all()):
+        return OutcomeLine(name, "skipped", result.notes[0], seconds)
+    return OutcomeLine(name, "found" if any(g.p_value <= alpha for g in result.groups) else "nothing", how, seconds)
 
 
 def _campaigns(scores: dict[str, Scores], options: Options, n: int) -> list[Campaign]:

@@ -99,6 +99,7 @@ def test_dry_run_says_the_cost_and_writes_nothing(bezoar, desk, tmp_path):
     done = bezoar("scan", "mails.csv", "--dry-run", "--json", "--out", tmp_path / "r", cwd=desk)
     plan = json.loads(done.out)
     assert done.code == 0 and plan["samples"] == 800 and plan["seconds"] > 0 and not (tmp_path / "r").exists()
+    assert bezoar("scan", "mails.csv", "--dry-run", "--fdr", "7", cwd=desk).code == 2, "a dry run refuses what the run would refuse"
 
 
 def test_list_and_explain_read_the_registry(bezoar, desk):

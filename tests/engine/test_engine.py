@@ -57,14 +57,14 @@ def subject(n=N):
     return View(data, Words()), hit
 
 
-def detector(name, groups=(), error=None, modalities=("any",), notes=()):
+def detector(name, groups=(), error=None, modalities=("any",), notes=(), blind=False):
     class Dummy(Detector):
         info = Info(name, "a dummy", modalities=modalities)
 
         def score(self, view, rng):
             if error:
                 raise error
-            return Scores(rng.random(len(view)), tuple(groups), notes)
+            return Scores(np.full(len(view), np.nan) if blind else rng.random(len(view)), tuple(groups), notes)
 
     return Dummy()
 
@@ -131,6 +131,12 @@ def test_a_failure_beside_a_quiet_check_is_inconclusive():
     view, _ = subject()
     report = engine.scan(view, [detector("a"), detector("b", error=ValueError("x"))])
     assert report.verdict == "inconclusive" and "b" in report.reason
+
+
+def test_a_check_that_can_say_nothing_of_any_sample_is_skipped_with_its_reason():
+    view, _ = subject()
+    report = engine.scan(view, [detector("a"), detector("b", blind=True, notes=("one class only",))])
+    assert [(o.ability, o.status, o.reason) for o in report.outcomes] == [("a", "nothing", ""), ("b", "skipped", "one class only")]
 
 
 def test_another_modality_is_skipped_with_a_reason():

@@ -45,6 +45,7 @@ def scan(
     model: Annotated[str, typer.Option(help="A weights file (safetensors, state dict, npz): the checks read it, nothing is trained.")] = "",
     factory: Annotated[str, typer.Option(help="package.module:function that builds the network of --model; it is imported and run.")] = "",
     effort: Annotated[str, typer.Option(help="quick, standard (also trains a network, needs torch) or deep.")] = "quick",
+    device: Annotated[str, typer.Option(help="Where networks run: auto (a graphics card where there is one), cpu or cuda.")] = "auto",
     detector: Annotated[list[str] | None, typer.Option(help="Run only these (repeatable); see `bezoar list`.")] = None,
     without: Annotated[list[str] | None, typer.Option(help="Leave these out (repeatable).")] = None,
     alpha: Annotated[float, typer.Option(help="Family-wise error of the findings.")] = 0.01,
@@ -68,6 +69,7 @@ def scan(
 
     how = columns.reading(modality, label, text, id_column, source, contributor, time)
     api.check_gate(fail_on)
+    api.check_rates(alpha, fdr)
     write = later(log, log_private_key)
     with Progress(quiet or as_json) as progress:
         dataset = api.load(data, None, api.with_groups(how, group or []))
@@ -83,7 +85,7 @@ def scan(
         report = api.scan(dataset, reading=how, effort=effort, alpha=alpha, fdr=fdr, seed=seed, detectors=detector or None,
                           without=without or [], group=group or [], reference=reference or None, encoder=encoder or None,
                           model=model or None, factory=factory, baseline=baseline, out=out, workers=workers,
-                          sensitivity=sensitivity, listener=progress, path=data)
+                          sensitivity=sensitivity, device=device, listener=progress, path=data)
     write("scan", str(report.subject.get("fingerprint", "")), _entry(report, out))
     if as_json:
         sys.stdout.write(api.render(report, "json").decode() + "\n")

@@ -13,20 +13,23 @@ def resnet(classes: int, width: int = 16, channels: int = 3) -> Any:
     """A first convolution at full size, then three residual blocks that halve it, `width` to 4 `width` channels."""
     from torch import nn
 
-    class Block(nn.Module):  # type: ignore[misc]
-        def __init__(self, a: int, b: int, stride: int) -> None:
-            super().__init__()
-            self.main = nn.Sequential(nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU(),
-                                      nn.Conv2d(b, b, 3, 1, 1, bias=False), nn.BatchNorm2d(b))
-            self.short = nn.Identity() if a == b and stride == 1 else nn.Conv2d(a, b, 1, stride, bias=False)
-
-        def forward(self, x: Any) -> Any:
-            return nn.functional.relu(self.main(x) + self.short(x))
-
     stem = nn.Sequential(nn.Conv2d(channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
-    body = nn.Sequential(stem, Block(width, width, 2), Block(width, 2 * width, 2), Block(2 * width, 4 * width, 2),
+    body = nn.Sequential(stem, _block(width, width, 2), _block(width, 2 * width, 2), _block(2 * width, 4 * width, 2),
                          nn.AdaptiveAvgPool2d(1), nn.Flatten())
     return _headed(body, nn.Linear(4 * width, classes))
+
+
+def resnet18(classes: int, channels: int = 3) -> Any:
+    """Eight residual blocks, 64 to 512 channels, with the first convolution at full size that small pictures need.
+
+    He et al. 2016, arXiv 1512.03385.
+    """
+    from torch import nn
+
+    stem = nn.Sequential(nn.Conv2d(channels, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU())
+    blocks = [_block(a, b, stride) for a, b, stride in ((64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1),
+                                                        (256, 512, 2), (512, 512, 1))]
+    return _headed(nn.Sequential(stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten()), nn.Linear(512, classes))
 
 
 def vgg(classes: int, width: int = 16, channels: int = 3) -> Any:
@@ -89,6 +92,23 @@ def perceptron(classes: int, inputs: int, width: int = 128) -> Any:
 
     body = nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width // 2), nn.ReLU())
     return _headed(body, nn.Linear(width // 2, classes))
+
+
+def _block(a: int, b: int, stride: int) -> Any:
+    """Two convolutions with a shortcut around them."""
+    from torch import nn
+
+    class Block(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.main = nn.Sequential(nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU(),
+                                      nn.Conv2d(b, b, 3, 1, 1, bias=False), nn.BatchNorm2d(b))
+            self.short = nn.Identity() if a == b and stride == 1 else nn.Conv2d(a, b, 1, stride, bias=False)
+
+        def forward(self, x: Any) -> Any:
+            return nn.functional.relu(self.main(x) + self.short(x))
+
+    return Block()
 
 
 def _headed(body: Any, head: Any) -> Any:

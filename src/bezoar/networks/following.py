@@ -9,7 +9,7 @@ import numpy as np
 
 from bezoar.core.inputs import Images, Inputs
 from bezoar.core.learned import FEWEST, Followed
-from bezoar.networks import builds, probe, reading, training
+from bezoar.networks import builds, device, probe, reading, training
 
 CHECKPOINTS = 20
 """States of the network that are kept, evenly over the epochs."""
@@ -44,7 +44,7 @@ def follow(build: Callable[[], Any], x: Any, codes: np.ndarray, keys: np.ndarray
                              rate * training.pace(2 * epoch + 1, 2 * epochs)))
 
         training.fit(module, x, own, np.random.default_rng(seed), tensor=tensor, epochs=epochs, rate=rate, shift=shift, after=note,
-                     batch=64 if len(own) < probe.SMALL else 128)
+                     batch=64 if len(own) < probe.SMALL else 128, on=device.current())
     features, logits, asked, answers, rates = zip(*seen, strict=True)
     return Followed(features, logits, asked, answers, rates, f"a network trained on the data, {len(seen)} checkpoints")
 

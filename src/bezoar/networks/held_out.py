@@ -7,7 +7,7 @@ import numpy as np
 from bezoar.core.errors import Unavailable
 from bezoar.core.inputs import Images
 from bezoar.core.learned import held_epochs_for
-from bezoar.networks import training
+from bezoar.networks import device, training
 from bezoar.networks.probe import BATCH, ordered, pictures_for, there
 
 FOLDS = 3
@@ -40,7 +40,7 @@ def held_out(inputs: Images, codes: np.ndarray, classes: int, groups: np.ndarray
         with training.seeded(seed + f):
             module = build()
             training.fit(module, x, told, np.random.default_rng([seed, f]), tensor=training.pictures_fast, shift=shift, batch=BATCH,
-                         epochs=held_epochs_for(len(known)))
+                         epochs=held_epochs_for(len(known)), on=device.current())
             logits[out] = np.log(np.maximum(training.probabilities(module, x[out], tensor=training.pictures_fast), 1e-9))
     logits *= temperature(logits, own, known)
     back = np.argsort(rows, kind="stable")

@@ -11,7 +11,7 @@ from bezoar.core.dataset import Dataset
 from bezoar.core.image_triggers import fit as stretched
 from bezoar.core.inputs import Images, Inputs
 from bezoar.core.victim import Model, Victim
-from bezoar.networks import training
+from bezoar.networks import device, training
 
 LONGEST = 64
 LEAST_STEPS = 80
@@ -53,7 +53,8 @@ class Trained:
         assert isinstance(inputs, Images)
         x = brought(inputs, self.side)
         with training.seeded(0), torch.no_grad():
-            parts = [self.module.features(training.pictures_fast(x[s:s + 512])).numpy() for s in range(0, len(x), 512)]
+            batches = (device.beside(self.module, training.pictures_fast(x[s:s + 512])) for s in range(0, len(x), 512))
+            parts = [self.module.features(some).cpu().numpy() for some in batches]
         return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
 
 
@@ -75,12 +76,13 @@ class ImageVictim(Victim):
         epochs = max(self.epochs, min(40, -(-LEAST_STEPS * 128 // max(len(data), 1))))
         with training.seeded(int(rng.integers(1 << 31))):
             module = training.fit(training.fast(self.build(len(data.labels.classes))), brought(data.inputs, side), data.labels.codes, rng,
-                                  tensor=training.pictures_fast, epochs=epochs, rate=self.rate, shift=1 if side >= 16 else 0)
+                                  tensor=training.pictures_fast, epochs=epochs, rate=self.rate, shift=1 if side >= 16 else 0,
+                                  on=device.current())
         return Trained(module, side)
 
     def weights(self, model: Model) -> dict[str, np.ndarray]:
         assert isinstance(model, Trained)
-        return {k: v.numpy() for k, v in model.module.state_dict().items()}
+        return {k: v.cpu().numpy() for k, v in model.module.state_dict().items()}
 
     def restored(self, data: Dataset, weights: dict[str, np.ndarray]) -> Model:
         import torch

@@ -17,7 +17,7 @@ import numpy as np
 from bezoar.core.errors import Unavailable
 from bezoar.core.inputs import Images, Inputs
 from bezoar.core.learned import FEWEST, MOST, Ask, Learned, Taught, epochs_for
-from bezoar.networks import builds, reading, training
+from bezoar.networks import builds, device, reading, training
 
 RHO = 0.1
 """How far a sharpness-aware step climbs, in units of the weights."""
@@ -59,7 +59,7 @@ def learn(build: Callable[[], Any], x: Any, codes: np.ndarray, keys: np.ndarray,
                 early.append(features)
 
         training.fit(module, x, own, np.random.default_rng(seed), tensor=tensor, epochs=epochs, rate=rate, shift=shift, rho=rho, after=note,
-                     batch=BATCH)
+                     batch=BATCH, on=device.current())
         found = reading.read(module, x, own, tensor=tensor, where=where)
     back = np.argsort(rows, kind="stable")
     return Learned(tuple(a[back] for a in found.layers), tuple(a[back] for a in found.slopes), found.logits[back],
@@ -75,7 +75,7 @@ def again(build: Callable[[], Any], x: Any, codes: np.ndarray, keys: np.ndarray,
     enough(own)
     with training.seeded(seed):
         return training.fit(build(), x[rows], own, np.random.default_rng(seed), tensor=tensor, rate=rate, shift=shift,
-                            epochs=int(np.clip(AGAIN // len(own), FEWEST, MOST)), batch=BATCH)
+                            epochs=int(np.clip(AGAIN // len(own), FEWEST, MOST)), batch=BATCH, on=device.current())
 
 
 def ordered(keys: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -122,7 +122,10 @@ def pictures_for(inputs: Images, classes: int, side: int) -> tuple[np.ndarray, C
         assert isinstance(some, Images)
         return brought(some, side)
 
-    return bring(inputs), bring, lambda: training.fast(builds.resnet(classes, width))
+    def build() -> Any:
+        return training.fast(builds.resnet18(classes) if device.large(len(inputs)) else builds.resnet(classes, width))
+
+    return bring(inputs), bring, build
 
 
 def of_rows(inputs: Inputs, features: Callable[[Any], Any], codes: np.ndarray, classes: int, seed: int) -> Taught:

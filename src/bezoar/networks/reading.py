@@ -17,6 +17,7 @@ import numpy as np
 
 from bezoar.core.errors import UsageError
 from bezoar.core.learned import Learned
+from bezoar.networks.device import beside
 
 DEPTHS = 4
 """Places that are read at most, beside the input of the last linear layer."""
@@ -46,7 +47,7 @@ def places(module: Any, batch: Any) -> tuple[Place, ...]:
     runs = []
     for rows in dict.fromkeys((len(batch), max(len(batch) - 1, 1))):
         with torch.no_grad(), _quiet(module), _heard(module, everywhere) as heard:
-            out = logits_of(module(batch[:rows]))
+            out = logits_of(module(beside(module, batch[:rows])))
         runs.append((rows, dict(heard), out))
     _, heard, out = runs[0]
     parts = dict(module.named_modules())
@@ -90,7 +91,7 @@ def read(module: Any, x: Any, codes: np.ndarray, *, tensor: Callable[[Any], Any]
     parts: list[tuple[np.ndarray, ...]] = []
     with _quiet(module), _trainable(module), torch.enable_grad():
         for start in range(0, n, batch):
-            inputs = tensor(x[start:start + batch])
+            inputs = beside(module, tensor(x[start:start + batch]))
             with _heard(module, where) as heard:
                 logits = logits_of(module(inputs))
             own = torch.from_numpy(np.maximum(codes[start:start + batch], 0))[:, None].to(logits.device)
@@ -123,7 +124,7 @@ def answered(module: Any, x: Any, *, tensor: Callable[[Any], Any], batch: int = 
     parts = []
     with _quiet(module), torch.no_grad():
         for start in range(0, x.shape[0], batch):
-            parts.append(logits_of(module(tensor(x[start:start + batch]))).float().cpu().numpy())
+            parts.append(logits_of(module(beside(module, tensor(x[start:start + batch])))).float().cpu().numpy())
     return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
 
 
@@ -136,7 +137,7 @@ def shown_at(module: Any, x: Any, where: tuple[Place, ...], *, tensor: Callable[
     with _quiet(module), torch.inference_mode():
         for start in range(0, x.shape[0], batch):
             with _heard(module, where) as heard:
-                logits = logits_of(module(tensor(x[start:start + batch])))
+                logits = logits_of(module(beside(module, tensor(x[start:start + batch]))))
             parts.append((logits.float().cpu().numpy(), *(_pooled(heard[p], p.last).numpy() for p in where)))
     every = [np.concatenate(column) for column in zip(*parts, strict=True)]
     return tuple(every[1:]), every[0]

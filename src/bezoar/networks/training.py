@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from bezoar.networks import device
+
 _ONE_AT_A_TIME = threading.RLock()
 
 
@@ -25,7 +27,7 @@ def seeded(seed: int) -> Iterator[None]:
     """
     import torch
 
-    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=[]):
+    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=range(torch.cuda.device_count()) if device.current() == "cuda" else []):
         threads = torch.get_num_threads()
         torch.manual_seed(seed)
         torch.set_num_threads(1)
@@ -35,10 +37,12 @@ def seeded(seed: int) -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def pictures(batch: np.ndarray) -> Any:
-    """(n, 3, h, w) float32 tensor, about zero mean and unit size, of (n, h, w, 3) uint8 pictures."""
+def pictures(batch: Any) -> Any:
+    """(n, 3, h, w) float32 tensor, about zero mean and unit size, of (n, h, w, 3) uint8 pictures (an array, or a tensor on its device)."""
     import torch
 
+    if torch.is_tensor(batch):
+        return batch.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
     return torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2))).float().div_(127.5).sub_(1)
 
 
@@ -49,7 +53,7 @@ def fast(module: Any) -> Any:
     return module.to(memory_format=torch.channels_last)
 
 
-def pictures_fast(batch: np.ndarray) -> Any:
+def pictures_fast(batch: Any) -> Any:
     """`pictures`, in the layout of `fast`."""
     import torch
 
@@ -68,15 +72,18 @@ def pace(step: int, steps: int) -> float:
 
 def fit(module: Any, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator, *, tensor: Callable[[np.ndarray], Any], epochs: int = 10,
         rate: float = 0.01, batch: int = 128, weights_decay: float = 5e-4, shift: int = 0, rho: float = 0.0,
-        after: Callable[[int], None] | None = None) -> Any:
+        after: Callable[[int], None] | None = None, on: str = "cpu") -> Any:
     """Train `module` in place with AdamW and one cycle of the learning rate (`pace`); `tensor` turns rows of `x` into its input.
 
     `shift` > 0 (pictures): each epoch moves every picture by up to so many pixels. Rows with code -1 are left out.
     `rho` > 0: sharpness-aware steps (`_climb`), at twice the time. `after` is called with the number of each epoch that ends.
-    Returns the module in evaluation mode.
+    `on` is where the module is brought to, and stays: 'cpu' or 'cuda'. Where memory runs out, steps are made of two half batches.
+    Returns the module in evaluation mode. Raises LimitExceeded where that is too much as well.
     """
     import torch
 
+    module = module if on == "cpu" else module.to(on)
+    x, memory = device.kept(x, on), device.Memory()
     rows = np.flatnonzero(codes >= 0)
     steps = max(1, epochs * -(-len(rows) // batch))
     optimiser = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=weights_decay)
@@ -88,18 +95,16 @@ def fit(module: Any, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator,
             part = order[start:start + batch]
             if len(part) < 2:
                 continue
-            inputs = tensor(x[part])
+            inputs = device.beside(module, tensor(x[part]))
             if shift:
                 inputs = shifted(inputs, shift, rng)
-            own = torch.from_numpy(codes[part])
-            loss = _loss(module, inputs, own)
+            back = partial(_back, module, inputs, device.beside(module, torch.from_numpy(codes[part])), optimiser, on)
             for group in optimiser.param_groups:
                 group["lr"] = rate * pace(step, steps)
             step += 1
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            memory.within(back)
             if rho:
-                _climb(module, rho, optimiser, partial(_loss, module, inputs, own))
+                _climb(module, rho, partial(memory.within, back))
             optimiser.step()
         if after is not None:
             after(epoch)
@@ -123,13 +128,19 @@ def norms(module: Any) -> list[Any]:
     return [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
-def _loss(module: Any, inputs: Any, own: Any) -> Any:
+def _back(module: Any, inputs: Any, own: Any, optimiser: Any, on: str, pieces: int) -> None:
+    """The slope of the mean cross entropy, the rows taken in so many pieces."""
     from torch.nn import functional
 
-    return functional.cross_entropy(module(inputs), own)
+    optimiser.zero_grad(set_to_none=True)
+    pieces = pieces if len(own) >= 4 else 1
+    for some, codes in zip(inputs.chunk(pieces), own.chunk(pieces), strict=True):
+        with device.precision(on):
+            loss = functional.cross_entropy(module(some).float(), codes)
+        (loss if pieces == 1 else loss * (len(codes) / len(own))).backward()
 
 
-def _climb(module: Any, rho: float, optimiser: Any, loss: Callable[[], Any]) -> None:
+def _climb(module: Any, rho: float, back: Callable[[], Any]) -> None:
     """Put the slope at the worst nearby point, `rho` up the present slope, in the place of the present slope.
 
     Foret et al. 2021, arXiv 2010.01412.
@@ -140,13 +151,13 @@ def _climb(module: Any, rho: float, optimiser: Any, loss: Callable[[], Any]) -> 
     with torch.no_grad():
         size = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(p.grad) for p in moved]))
         steps = [p.grad * (rho / (size + 1e-12)) for p in moved]
-    slope_at(module, moved, steps, optimiser, loss)
+    slope_at(module, moved, steps, back)
 
 
-def slope_at(module: Any, moved: list[Any], steps: list[Any], optimiser: Any, loss: Callable[[], Any]) -> None:
-    """Put the slope of `loss` where the parameters `moved` are `steps` away in the place of the present slope; they come back.
+def slope_at(module: Any, moved: list[Any], steps: list[Any], back: Callable[[], Any]) -> None:
+    """Put the slope where the parameters `moved` are `steps` away in the place of the present slope; they come back.
 
-    Statistics of batch normalisation are kept still meanwhile.
+    `back` makes slopes from nothing. Statistics of batch normalisation are kept still meanwhile.
     """
     import torch
 
@@ -155,8 +166,7 @@ def slope_at(module: Any, moved: list[Any], steps: list[Any], optimiser: Any, lo
     still = [(m, m.momentum) for m in norms(module)]
     for m, _ in still:
         m.momentum = 0.0
-    optimiser.zero_grad(set_to_none=True)
-    loss().backward()
+    back()
     for m, momentum in still:
         m.momentum = momentum
     with torch.no_grad():
@@ -170,5 +180,5 @@ def probabilities(module: Any, x: np.ndarray, *, tensor: Callable[[np.ndarray], 
     parts = []
     with torch.no_grad():
         for start in range(0, len(x), batch):
-            parts.append(torch.softmax(module(tensor(x[start:start + batch])), dim=1).numpy())
+            parts.append(torch.softmax(module(device.beside(module, tensor(x[start:start + batch]))), dim=1).cpu().numpy())
     return np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)

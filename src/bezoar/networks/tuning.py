@@ -64,10 +64,10 @@ def tune(module: Any, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator
             for group in optimiser.param_groups:
                 group["lr"] = rate * pace(step, total)
             step += 1
-            optimiser.zero_grad(set_to_none=True)
-            loss(module, inputs, own, part).backward()
+            back = partial(_back, optimiser, partial(loss, module, inputs, own, part))
+            back()
             if rho:
-                _climb(moving, module, rho, optimiser, partial(loss, module, inputs, own, part))
+                _climb(moving, module, rho, back)
             torch.nn.utils.clip_grad_norm_(moving, 10.0)
             optimiser.step()
             if after is not None:
@@ -80,7 +80,12 @@ def moved(inputs: Any, shift: int, rng: np.random.Generator) -> Any:
     return inputs if inputs.ndim != 4 or min(inputs.shape[2:]) < 16 else shifted(inputs, shift, rng)
 
 
-def _climb(moving: list[Any], module: Any, rho: float, optimiser: Any, loss: Callable[[], Any]) -> None:
+def _back(optimiser: Any, loss: Callable[[], Any]) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    loss().backward()
+
+
+def _climb(moving: list[Any], module: Any, rho: float, back: Callable[[], None]) -> None:
     """The slope at the worst nearby point, near in units of each weight's size, in the place of the present slope."""
     import torch
 
@@ -89,7 +94,7 @@ def _climb(moving: list[Any], module: Any, rho: float, optimiser: Any, loss: Cal
         sizes = [p.abs() + 0.01 for p in changed]
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(s * p.grad) for s, p in zip(sizes, changed, strict=True)]))
         steps = [s * s * p.grad * (rho / (norm + 1e-12)) for s, p in zip(sizes, changed, strict=True)]
-    slope_at(module, changed, steps, optimiser, loss)
+    slope_at(module, changed, steps, back)
 
 
 def anchored(original: Any, labels: float = 0.1, weight: float = 10.0, smoothing: float = 0.0) -> Loss:

@@ -77,7 +77,8 @@ def restore(folder: Path, out: Path, limits: Limits | None = None) -> dict[str, 
         files = [(str(f["path"]), str(f["at"]), str(f["sha256"]), bool(f["gzip"])) for f in told["files"]]
         single, samples = told["kind"] == "file", int(told["samples"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UnreadableInput(f"{folder} holds no readable changes.json: {error}",
+        reason = getattr(error, "strerror", None) or error
+        raise UnreadableInput(f"{folder} holds no readable changes.json: {reason}",
                               advice="give the folder that `bezoar clean` wrote") from error
     with published(out) as draft:
         if not single:
