@@ -34,6 +34,10 @@ CONTRADICTION = 2.0
 """Nats by which the content of a group's members has to contradict their label before the label is called changed."""
 
 
+EMPTY = 0.05
+"""A gap that holds so few rows, in parts of the group, is empty."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Candidate:
     """A group that a direction of one class led to."""
@@ -181,6 +185,8 @@ def _planted(unit: np.ndarray, member: np.ndarray, s: np.ndarray, kinship: float
     if min(apart, sided, gap, stranger) <= 0:
         return 0.0
     fixed = (1.4 - matched.beside(unit, member, s)) / 0.2
+    if between < EMPTY and kinship < 1:  # no kin, far behind an empty gap: many rows drawn from several classes vary more than their new one
+        fixed = max(fixed, min((middle - 12.0) / 8.0, (1 - kinship) / 0.5))
     return float(np.prod(np.clip([apart, sided, gap, stranger, fixed], 0, 1)))
 
 
