@@ -144,7 +144,8 @@ def register(app: typer.Typer) -> None:
     """One sub-command per attack on the shelf."""
     from bezoar import registry
 
-    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Poison a copy of your data or your model, to see what would be found.")
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None,
+                        help="Poison a copy of your data or your model, to see what would be found.")
     for name, cls in registry.shelf("attacks").items():
         if issubclass(cls, ModelAttack):
             group.command(name, epilog=f"Examples:\n\n  bezoar attack {name} MODEL --data CLEAN --out poisoned\n\n  "

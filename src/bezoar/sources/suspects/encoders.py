@@ -64,7 +64,8 @@ def _made(module: Any, shape: Sequence[int], name: str, pixels: str, fingerprint
         raise UsageError(f"an encoder of {modality} is not audited", advice="encoders of pictures are; audit the whole model instead")
     size = tuple(int(v) for v in shape)
     if not size:
-        size, notes = (SIDE, SIDE, 3), (*notes, f"the size of pictures is not in the file: {SIDE} x {SIDE} was taken (--shape says another)")
+        size = (SIDE, SIDE, 3)
+        notes = (*notes, f"the size of pictures is not in the file: {SIDE} x {SIDE} was taken (--shape says another)")
     if len(size) != 3 or size[2] != 3 or min(size) < 1:
         raise UsageError(f"an encoder of inputs of shape {size} cannot be audited", advice="pictures are (height, width, 3)")
     module = module.cpu().eval()
