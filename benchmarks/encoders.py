@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import sys
 import tempfile
 import time
@@ -50,14 +51,16 @@ SIZES = {"digits": (900, 300, 200), "mnist_t10k": (3000, 500, 400)}
 EPOCHS = {"digits": 6, "mnist_t10k": 3}
 KEYS = ("what", "dataset", "network", "seed", "bad", "how")
 PARTS = ("networks/gathering.py", "networks/imitating.py", "networks/bodies.py", "networks/adapters.py", "networks/implanting.py",
-         "networks/tuning.py", "networks/training.py", "networks/builds.py", "maths/low_rank.py", "attacks/weight_edit.py",
-         "attacks/poisoned_encoder.py", "attacks/lora_backdoor.py", "pretrained.py", "inheritance.py", "transplant.py")
+         "networks/tuning.py", "networks/training.py", "networks/builds.py", "maths/low_rank.py", "pretrained.py", "inheritance.py",
+         "transplant.py")
+ATTACKS = ("weight_edit.py", "poisoned_encoder.py", "lora_backdoor.py")
 Row = dict[str, Any]
 
 
 def version() -> str:
     """Changes with any code that can change a figure."""
-    return _hash([SOURCE / p for p in PARTS])
+    planted = hashlib.sha256(b"".join((SOURCE / "attacks" / name).read_bytes() for name in ATTACKS)).hexdigest()
+    return _hash([SOURCE / p for p in PARTS])[:8] + planted[:4]
 
 
 def parts(dataset: str, seed: int) -> tuple[Samples, Samples, Samples, Samples]:
@@ -135,11 +138,12 @@ def encoder_rows(dataset: str, network: str, seed: int, references: list[Any], i
     given = Dataset.from_arrays(trusted.x, trusted.codes, name=dataset)
     done = attacked("poisoned-encoder", module, own, seed)
     rows = [attack_row("poisoned-encoder", module, done, test)]
+    sizes: dict[str, float] = {}
     for bad, network_ in ((False, module), (True, done.module)):
         body = encoder_from(body_of(network_), size, tensor=training.pictures)
         for how in ("references", *(("imitations",) if imitations else ())):
             report = pretrained.audit_encoder(body, given, references=references if how == "references" else None, seed=seed, alpha=ALPHA,
-                                              controls=CONTROLS)
+                                              controls=CONTROLS, known=sizes)
             rows.append({"what": "encoder", "bad": bad, "how": how, "p_value": report.subject["p_value"], "verdict": report.verdict,
                          "size": report.plan["size"], "notes": " | ".join(report.notes)})
             if how == "references":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,14 +30,16 @@ from bezoar.transplant import WORKS, control
 
 IMITATIONS = {"quick": 0, "standard": 6, "deep": 12}
 """Effort to the number of clean imitations that are trained where no reference encoders are given."""
+SMALLEST = 0.05
+"""Pixels that a patch counts at least, so that its logarithm is finite."""
 LEAST, LEAST_REFERENCES, MOST_REFERENCES, MOST = 20, 3, 200, 400
 """Clean samples, reference encoders or adapters, at least; reference files, clean samples that are looked at, at most."""
 
 
 def audit_encoder(model: object, data: object, *, factory: str = "", reading: Reading | None = None, shape: Sequence[int] = (),
                   pixels: str = "", references: str | Path | Sequence[Any] | None = None, effort: str = "standard", alpha: float = 0.05,
-                  seed: int = 0, controls: int = 99, baseline: str | Path | None = None, out: str | Path | None = None,
-                  listener: Listener = deaf) -> Report:
+                  seed: int = 0, controls: int = 99, baseline: str | Path | None = None, known: dict[str, float] | None = None,
+                  out: str | Path | None = None, listener: Listener = deaf) -> Report:
     """Does a small patch gather all pictures at one place of this encoder's feature space, more easily than in clean ones?
 
     model       a weights file with or without a head, a torch module whose call gives (n, d) features, or an `Encoder`
@@ -44,6 +47,7 @@ def audit_encoder(model: object, data: object, *, factory: str = "", reading: Re
     references  a folder of clean encoders of the same shape, or a list of what `model` can be. Without: clean imitations are trained on
                 the pictures ('standard' 6, 'deep' 12, 'quick' none; 60 pictures or more)
     alpha       chance that a clean encoder is called suspicious
+    known       sizes of the patches of reference encoders from earlier calls, filled on the way, so that none is searched twice
     Other parameters as those of `audit`. Without something to hold the encoder against the verdict is inconclusive.
 
     Fails to see marks over the whole picture, several triggers with places of their own each harder to reach than nature's, and backdoors
@@ -63,15 +67,20 @@ def audit_encoder(model: object, data: object, *, factory: str = "", reading: Re
     notes: list[str] = []
     listener(Started("reference models", 1, 2))
     held = _held_against(encoder, x, references, IMITATIONS[effort], seed, (factory, shape, pixels), notes)
-    null = np.array([-np.log(max(float(_search(m, encoder, x[:half], seed).size.min()), 0.05)) for m in held])
+    known = {} if known is None else known
+    here = hashlib.sha256(x[:half].tobytes()).hexdigest()
+    for name, m in held:
+        if f"{name}/{here}/{seed}" not in known:
+            known[f"{name}/{here}/{seed}"] = max(float(_search(m, encoder, x[:half], seed).size.min()), SMALLEST)
+    null = -np.log([known[f"{name}/{here}/{seed}"] for name, _ in held]) if held else np.zeros(0)
     listener(Finished("reference models", "found" if len(held) else "nothing", time.perf_counter() - began))
-    score = -np.log(max(float(own.size.min()), 0.05))
+    score = -np.log(max(float(own.size.min()), SMALLEST))
     p = p_largest(score, null, 1, len(null) - 1) if len(null) >= LEAST_REFERENCES else float("nan")
     trigger, check = _strongest(encoder, own, Images.of(x[:half]), null, rng), Images.of(x[half:])
     works = gathered(encoder.module, encoder, check, trigger, rng)
     drawn = [gathered(encoder.module, encoder, check, c, rng) for c in (control(trigger, rng) for _ in range(controls)) if c is not None]
     worst = float(np.quantile(drawn, 0.95)) if drawn else float("nan")
-    elsewhere = float(np.mean([gathered(m, encoder, check, trigger, rng) for m in held])) if held else float("nan")
+    elsewhere = float(np.mean([gathered(m, encoder, check, trigger, rng) for _, m in held])) if held else float("nan")
     confirmed = works >= WORKS and works > 2 * worst and not elsewhere > works / 2
     words = (f"Put on {len(check)} clean pictures, the recovered patch takes {works:.0%} of the spread of their features away; 95 of 100 "
              f"matched controls at most {worst:.0%}" + (f"; in clean encoders {elsewhere:.0%}." if held else "."))
@@ -158,8 +167,8 @@ def _search(module: Any, encoder: Encoder, x: np.ndarray, seed: int) -> Any:
 
 
 def _held_against(encoder: Encoder, x: np.ndarray, references: object, count: int, seed: int, how: tuple[str, Sequence[int], str],
-                  notes: list[str]) -> list[Any]:
-    """Modules to hold the encoder against; what they are goes to `notes`."""
+                  notes: list[str]) -> list[tuple[str, Any]]:
+    """(name, module) to hold the encoder against; what they are goes to `notes`."""
     from bezoar.networks.imitating import imitations
 
     if references is not None:
@@ -172,7 +181,7 @@ def _held_against(encoder: Encoder, x: np.ndarray, references: object, count: in
                 raise UsageError(f"the reference {made.name[:60]!r} is of another shape",
                                  advice="give clean encoders of the same architecture")
             if made.fingerprint != encoder.fingerprint:
-                found.append(made.module)
+                found.append((made.fingerprint, made.module))
         if len(found) < LEAST_REFERENCES:
             raise UsageError(f"{len(found)} reference encoders are too few", advice=f"give {LEAST_REFERENCES} others or more, or none")
         notes.append(f"held against {len(found)} encoders that were given as clean")
@@ -186,7 +195,7 @@ def _held_against(encoder: Encoder, x: np.ndarray, references: object, count: in
         notes.append(f"nothing to hold the encoder against: {missing}")
         return []
     notes.append(f"held against {count} clean imitations that explain {np.median([i.fit for i in made_up]):.0%} of its features' variance")
-    return [i.module for i in made_up]
+    return [(f"{encoder.fingerprint} {k}", i.module) for k, i in enumerate(made_up)]
 
 
 def _files(folder: str | Path) -> list[Path]:
