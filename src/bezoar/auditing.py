@@ -19,7 +19,9 @@ from bezoar.core.ability import Reading
 from bezoar.core.audit import Auditor, AuditView
 from bezoar.core.dataset import Dataset, Labels
 from bezoar.core.errors import UsageError
+from bezoar.core.escape import line
 from bezoar.core.events import Listener, Note, deaf
+from bezoar.core.finding import Finding
 from bezoar.core.inputs import Images, Inputs, Texts
 from bezoar.core.report import OutcomeLine, Report
 from bezoar.core.suspect import Suspect
@@ -64,9 +66,25 @@ def audit(model: object, *, factory: str = "", data: object = None, y: object = 
                      subject={**report.subject, "path": path} if path else report.subject,
                      plan={**report.plan, "effort": effort, "factory": factory,
                            "data": "" if clean is None else clean.fingerprint})
+    report = declared(report, suspect.declared)
     if out is not None:
         api.write_report(report, out, ("json", "html", "sarif"))
     return report
+
+
+def declared(report: Report, attack: str) -> Report:
+    """The report with one finding more where the file says itself that `attack` was planted in it; as it is for ""."""
+    if not attack:
+        return report
+    name = line(attack, 60)
+    told = Finding(ability="file-scan", subject=str(report.subject.get("fingerprint", "")), kind="model", members=(), threat="declared",
+                   p_value=0.0, suspicion=1.0, title=f"the file says itself that the attack {name!r} was planted in it",
+                   because="It stands in the header of the file, beside the weights.",
+                   doubt="Whoever wrote the file could write anything there.",
+                   advice="Keep it where poison made for tests belongs, and use the model that it was made from.")
+    counts = told.id not in report.accepted
+    return replace(report, findings=(*report.findings, told), verdict="poisoned" if counts else report.verdict,
+                   reason=f"the file says itself that the attack {name!r} was planted in it; {report.reason}" if counts else report.reason)
 
 
 def chosen_auditors(names: Sequence[str] | None = None, without: Sequence[str] = ()) -> tuple[list[Auditor], list[OutcomeLine]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bezoar import api, registry, store
-from bezoar.core.ability import Poisoned, Reading
+from bezoar.core.ability import Attack, Poisoned, Reading
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UsageError
 from bezoar.core.trigger import Trigger
@@ -26,7 +26,15 @@ class Attacked:
 
 def poison(dataset: Dataset, name: str, seed: int = 0, **parameters: Any) -> Poisoned:
     """A poisoned copy in memory; raises UsageError for parameters the data cannot bear."""
-    return registry.make("attacks", name, parameters)(dataset, np.random.default_rng(seed))
+    return on_data(name, parameters)(dataset, np.random.default_rng(seed))
+
+
+def on_data(name: str, parameters: dict[str, Any] | None = None) -> Attack:
+    """An attack on data, made; raises UsageError for one on models."""
+    made = registry.make("attacks", name, parameters)
+    if not isinstance(made, Attack):
+        raise UsageError(f"{name} is an attack on a model, not on data", advice=f"bezoar attack {name} MODEL --data CLEAN --out DIR")
+    return made
 
 
 def attack(name: str, data: str | Path, out: str | Path, *, seed: int = 0, reading: Reading | None = None,
@@ -38,7 +46,7 @@ def attack(name: str, data: str | Path, out: str | Path, *, seed: int = 0, readi
     path, reading = Path(data), reading or Reading()
     source = api.source_of(path)
     dataset = source.open(path, reading)
-    ability = registry.make("attacks", name, parameters)
+    ability = on_data(name, parameters)
     done = ability(dataset, np.random.default_rng(seed))
     held, rows, changed = done.data, np.arange(len(done.data)), done.truth
     if done.removed is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bezoar import api, registry, scoreboard, store
+from bezoar import api, planting, registry, scoreboard, store
 from bezoar.core.ability import Attack, Reading
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UnreadableInput, UsageError
@@ -82,12 +82,12 @@ def _attacks(wanted: Sequence[str | Mapping[str, Any] | Attack], modality: str) 
         if isinstance(item, Attack):
             made.append(item)
         elif isinstance(item, str):
-            made.append(registry.make("attacks", item))
+            made.append(planting.on_data(item))
         else:
             parameters = {k: v for k, v in item.items() if k != "name"}
             if "name" not in item:
                 raise UsageError("an [[attack]] of the plan has no name", advice="see `bezoar list --shelf attacks`")
-            made.append(registry.make("attacks", str(item["name"]), parameters))
+            made.append(planting.on_data(str(item["name"]), parameters))
     for attack in made:
         if not attack.supports(modality):
             raise UsageError(f"{attack.info.name} is for {', '.join(attack.info.modalities)}, not for {modality}",

@@ -18,7 +18,7 @@ from bezoar.testing.planted import twin
 
 NAMES = {"badnets", "bad-source", "blend", "label-flip", "low-frequency", "sinusoid", "table-in-bounds", "table-out-of-bounds",
          "table-rare-category", "text-multiword", "text-phrase", "text-word"}
-SHELF = registry.shelf("attacks")
+SHELF = {n: c for n, c in registry.shelf("attacks").items() if issubclass(c, Attack)}
 DATA = {modality: twin(modality, np.random.default_rng(100)) for modality in ("image", "text", "tabular")}
 
 

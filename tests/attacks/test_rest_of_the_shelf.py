@@ -14,7 +14,7 @@ from bezoar.testing.planted import twin
 
 FIRST = {"badnets", "bad-source", "blend", "label-flip", "low-frequency", "sinusoid", "table-in-bounds", "table-out-of-bounds",
          "table-rare-category", "text-multiword", "text-phrase", "text-word"}
-ALL = {name: cls for name, cls in registry.shelf("attacks").items() if name not in FIRST}
+ALL = {name: cls for name, cls in registry.shelf("attacks").items() if name not in FIRST and issubclass(cls, Attack)}
 SHELF = {name: cls for name, cls in ALL.items() if not cls.removes_rows}
 DATA = {modality: twin(modality, np.random.default_rng(100)) for modality in ("image", "text", "tabular")}
 

@@ -71,3 +71,18 @@ def test_a_pickle_is_refused(bezoar, bench, tmp_path):
     (tmp_path / "evil.pt").write_bytes(pickle.dumps(Evil()))
     done = bezoar("audit", tmp_path / "evil.pt", "--out", tmp_path / "r", cwd=bench)
     assert done.code == 2 and "refused" in done.err and "run" not in done.out and not (tmp_path / "r").exists()
+
+
+def test_before_and_after_tuning_from_the_command_line(bezoar, bench, tmp_path):
+    done = bezoar("attack", "poisoned-encoder", "model.safetensors", "--data", "photos", "--out", tmp_path / "p", "--steps", "5", "--json", cwd=bench)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["threat_model"]
+    seen = bezoar("audit", tmp_path / "p" / "model.safetensors", "--encoder", "--data", "photos", "--effort", "quick", "--out", tmp_path / "e",
+                  cwd=bench)
+    assert seen.code == 1 and "planted" in seen.out, (seen.out, seen.err)  # the file says so itself
+    after = bezoar("audit", "model.safetensors", "--base", tmp_path / "p" / "trigger" / "trigger.json", "--data", "photos", "--out",
+                   tmp_path / "t", "--fail-on", "never", cwd=bench)
+    assert after.code == 0, after.err
+    assert json.loads((tmp_path / "t" / "report.json").read_text())["outcomes"][-1]["ability"] == "inheritance"
+    wrong = bezoar("audit", "model.safetensors", "--encoder", cwd=bench)
+    assert wrong.code == 2 and "--data" in wrong.err

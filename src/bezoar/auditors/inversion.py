@@ -16,7 +16,7 @@ import numpy as np
 
 from bezoar.core.ability import Info
 from bezoar.core.audit import Audited, Auditor, AuditView
-from bezoar.core.image_triggers import Patch
+from bezoar.networks.gathering import patch
 from bezoar.networks.pixels import pixels, samples, still
 
 ARRIVES = 0.9
@@ -94,12 +94,3 @@ def smallest(p: Any, x: Any, codes: Any, k: int, rng: np.random.Generator, *, ba
                 best_size[better], best_share[better] = size[better], recent.double().numpy()[better]
                 best_mask[better], best_pattern[better] = m[better, 0].numpy(), c[better].numpy()
     return best_size, best_share, best_mask, best_pattern
-
-
-def patch(mask: np.ndarray, pattern: np.ndarray) -> Patch:
-    """A mask (h, w) and a pattern (3, h, w) in [0, 1] as a trigger, cut to where the mask is more than a tenth of its largest."""
-    rows, cols = (np.flatnonzero((mask > 0.1 * mask.max()).any(axis=axis)) for axis in (1, 0))
-    part = (slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)) if len(rows) else (slice(None), slice(None))
-    pixels = np.rint(pattern.transpose(1, 2, 0) * 255).astype(np.uint8)
-    return Patch(np.ascontiguousarray(pixels[part]), mask[part].astype(np.float32), float((part[0].start or 0) / mask.shape[0]),
-                 float((part[1].start or 0) / mask.shape[1]))

@@ -17,6 +17,15 @@ EPILOG = """Examples:
   bezoar audit model.safetensors --data photos/ --out audit
 
   bezoar audit model.safetensors --classes cat,dog,bird,fish,hen --shape 32x32 --effort quick --fail-on poisoned"""
+TUNING = """
+
+Before tuning, and after:
+
+  bezoar audit encoder.safetensors --encoder --data trusted/ --out encoder-audit
+
+  bezoar audit tuned.safetensors --base encoder-audit/report.json --data trusted/
+
+  bezoar audit adapter.safetensors --references clean-adapters/"""
 
 
 def audit(
@@ -28,6 +37,9 @@ def audit(
     shape: Annotated[str, typer.Option(help="Height x width of the pictures it reads, such as 32x32.")] = "",
     pixels: Annotated[str, typer.Option(help="How pictures are scaled: -1..1, 0..1 or imagenet; inferred where it is said.")] = "",
     modality: columns.Modality = "", label: columns.Label = "", text: columns.Text = "", id_column: columns.Id = "",
+    encoder: Annotated[bool, typer.Option("--encoder", help="MODEL is to be tuned further: look at its features, not its head.")] = False,
+    base: Annotated[str, typer.Option(help="What MODEL was tuned on: report.json of its audit, a trigger.json, or the encoder.")] = "",
+    references: Annotated[Path | None, typer.Option(help="Folder of clean encoders, or adapters, of the same shape.")] = None,
     effort: Annotated[str, typer.Option(help="quick trains no clean reference models, standard 8, deep 16.")] = "standard",
     auditor: Annotated[list[str] | None, typer.Option(help="Run only these (repeatable); see `bezoar list`.")] = None,
     without: Annotated[list[str] | None, typer.Option(help="Leave these out (repeatable).")] = None,
@@ -42,18 +54,36 @@ def audit(
     """May I use this model? Looks for a backdoor: which class it serves, and by what trigger.
 
     Nobody is asked for the attack or the target. The file is never unpickled. Without --data only what the weights show is seen.
+    With --encoder: is there a patch that sends all pictures to one place of feature space? With --base: did MODEL inherit what was found
+    in its base? A file of low-rank matrices (LoRA) is held against clean ones by its spectra.
     """
-    from bezoar import api, auditing
+    from bezoar import api, auditing, inheritance, pretrained
+    from bezoar.core.errors import UsageError
     from bezoar.core.events import Note
 
     api.check_gate(fail_on)
     how = columns.reading(modality, label, text, id_column, "", "", "")
+    names = [c.strip() for c in classes.split(",")] if classes else ()
+    if (encoder or base) and not data:
+        raise UsageError(f"{'--encoder' if encoder else '--base'} needs clean pictures", advice="give 20 or more with --data")
     with Progress(quiet or as_json) as progress:
-        progress(Note(auditing.cost(effort, bool(data))))
-        names = [c.strip() for c in classes.split(",")] if classes else ()
-        report = auditing.audit(model, factory=factory, data=data or None, reading=how, classes=names, shape=auditing.shape_of(shape),
-                                pixels=pixels, effort=effort, alpha=alpha, seed=seed, auditors=auditor or None, without=without or [],
-                                baseline=baseline, out=out, listener=progress)
+        if base:
+            report = inheritance.audit_inheritance(
+                model, base, data, factory=factory, reading=how, classes=names, shape=auditing.shape_of(shape), pixels=pixels,
+                references=references, effort=effort, alpha=alpha, seed=seed, baseline=baseline, out=out, listener=progress)
+        elif encoder:
+            progress(pretrained.cost(effort))
+            report = pretrained.audit_encoder(
+                model, data, factory=factory, reading=how, shape=auditing.shape_of(shape), pixels=pixels, references=references,
+                effort=effort, alpha=alpha, seed=seed, baseline=baseline, out=out, listener=progress)
+        elif pretrained.is_adapter(model):
+            report = pretrained.audit_adapter(model, references=references, alpha=alpha, seed=seed, baseline=baseline, out=out)
+        else:
+            progress(Note(auditing.cost(effort, bool(data))))
+            report = auditing.audit(
+                model, factory=factory, data=data or None, reading=how, classes=names, shape=auditing.shape_of(shape), pixels=pixels,
+                effort=effort, alpha=alpha, seed=seed, auditors=auditor or None, without=without or [], baseline=baseline, out=out,
+                listener=progress)
     if as_json:
         sys.stdout.write(api.render(report, "json").decode() + "\n")
     else:
@@ -64,4 +94,4 @@ def audit(
 
 def register(app: typer.Typer) -> None:
     """Put the command on the app."""
-    app.command(epilog=EPILOG)(audit)
+    app.command(epilog=EPILOG + TUNING)(audit)

@@ -37,13 +37,21 @@ def sure(report: Report) -> str:
     base = f"Of {one_in} clean models, about one is expected to raise an alarm (alpha {report.alpha:g})." if one_in else ""
     if isinstance(p, (int, float)) and math.isfinite(p):
         base = f"p = {p:.2g}. {base}"
+    if report.subject.get("what") == "tuned model":
+        return f"{base} Held against matched controls: the same pixels at other places and in another order."
     if isinstance(twins, int) and twins:
         return f"{base} Calibrated on {twins} clean models of the same shape."
+    if report.subject.get("what") in ("encoder", "adapter"):
+        return "There was nothing to hold it against: clean ones of the same shape (--references) would tell what is natural."
     return f"{base} Calibrated across the model's own classes only: lower assurance."
 
 
 def unseen(report: Report) -> str:
     """What the run could not have seen; never empty."""
+    if report.subject.get("what") == "adapter":
+        return "The matrices alone were looked at: an adapter whose spectra look natural may carry a backdoor unseen."
+    if report.subject.get("what") == "tuned model":
+        return "Only the triggers that the base is known for were tried; another one would not have been seen."
     parts = ["A backdoor that no small change of the input sets off, that works on one class only, or that was hidden from white-box "
              "checks on purpose may be there unseen."]
     if not report.subject.get("clean_samples"):
@@ -62,7 +70,9 @@ def model_word(report: Report) -> str:
 
 def next_commands(report: Report, written: str = "report.json") -> list[tuple[str, str]]:
     """(command, what it does), most useful first; `written` is the path of the report, fit to be typed."""
-    model = model_word(report)
+    model, what = model_word(report), report.subject.get("what")
+    if what in ("encoder", "adapter"):
+        return _before_tuning(report, model, written)
     if report.verdict in ("poisoned", "suspicious"):
         known = any(f.trigger is not None for f in report.counted)
         mend = [(f"bezoar repair {model} --data CLEAN --report {written} --out repaired",
@@ -75,6 +85,15 @@ def next_commands(report: Report, written: str = "report.json") -> list[tuple[st
                 ("bezoar list --shelf auditors", "which checks there are and what they need")]
     more = "look harder" if report.subject.get("clean_samples") else "give clean samples: they show far more than weights alone"
     return [(f"bezoar audit {model} --data CLEAN --effort deep", more)]
+
+
+def _before_tuning(report: Report, model: str, written: str) -> list[tuple[str, str]]:
+    more = (f"bezoar audit {model} --references FOLDER", "hold it against clean ones of the same shape")
+    if report.subject.get("what") == "adapter":
+        return [("bezoar audit MERGED --data CLEAN", "merge it into its base and audit the whole model"), more]
+    after = (f"bezoar audit TUNED --base {written} --data CLEAN", "hold what was tuned on it against the recovered patch")
+    again = (f"bezoar audit {model} --encoder --data CLEAN --references FOLDER", more[1])
+    return [again, after] if report.verdict == "inconclusive" else [after, again]
 
 
 def sureness(finding: Finding) -> str:

@@ -26,6 +26,7 @@ class Suspect:
     tensor       rows as `shape` has them, uint8 for pictures -> an input of `module`
     shape        of one input: (h, w, 3) for pictures
     notes        what was inferred on the way, in words
+    declared     the attack that the file itself says was planted in it, "" where it says nothing
     """
 
     name: str
@@ -37,6 +38,7 @@ class Suspect:
     tensor: Callable[[Any], Any] | None = None
     shape: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    declared: str = ""
 
     def predict(self, inputs: Inputs) -> np.ndarray:
         """(n, K) float32 probabilities. Raises AbilityFailed where the model answers in another shape or with NaN."""
@@ -47,6 +49,31 @@ class Suspect:
         if not np.isfinite(p).all():
             raise AbilityFailed("the model answers with numbers that are not finite", advice="its weights are damaged; get another copy")
         return p
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """A network without a head that somebody else may have made: inputs in, features out.
+
+    embed    Inputs -> (n, d) float32 features
+    module   torch module in evaluation mode whose call gives (n, d)
+    network  the module that the weights belong to; `module` looks inside it
+    blank    name of a layer of `network` that is not in the file, "" where there is none
+    Other fields as those of `Suspect`.
+    """
+
+    name: str
+    modality: str
+    width: int
+    fingerprint: str
+    embed: Callable[[Inputs], np.ndarray]
+    module: Any
+    tensor: Callable[[Any], Any]
+    shape: tuple[int, ...]
+    network: Any = None
+    blank: str = ""
+    notes: tuple[str, ...] = ()
+    declared: str = ""
 
 
 def weights_digest(weights: Mapping[str, np.ndarray]) -> str:

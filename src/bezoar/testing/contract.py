@@ -24,13 +24,14 @@ from bezoar.core.ability import Ability, Attack, Detector, Modality, Renderer, R
 from bezoar.core.audit import Auditor
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import BezoarError, Unavailable
+from bezoar.core.model_attack import ModelAttack
 from bezoar.core.model_repair import ModelRepair
 from bezoar.core.scores_store import scores_from_dict, scores_to_dict
 from bezoar.core.taxonomy import THREATS
 from bezoar.core.trigger import trigger_from_dict
 from bezoar.core.victim import Victim
 from bezoar.core.view import View
-from bezoar.testing.contract_models import of_auditor, of_model_repair
+from bezoar.testing.contract_models import of_auditor, of_model_attack, of_model_repair
 from bezoar.testing.sealing import Check, sealed
 
 MODALITIES = ("image", "text", "tabular")
@@ -278,6 +279,8 @@ def checks(cls: type[Ability], make: Make | None = None, planted: Planted | None
         found += _detector(cls, make, planted)
     elif issubclass(cls, Attack):
         found += _attack(cls, planted)
+    elif issubclass(cls, ModelAttack):
+        found += of_model_attack(cls)
     elif issubclass(cls, Auditor):
         found += of_auditor(cls)
     elif issubclass(cls, Victim):

@@ -10,7 +10,9 @@ from dataclasses import replace
 import numpy as np
 
 from bezoar.core.audit import Auditor, AuditView
-from bezoar.core.errors import Unavailable
+from bezoar.core.errors import Unavailable, UsageError
+from bezoar.core.inputs import Images
+from bezoar.core.model_attack import AttackCase, ModelAttack
 from bezoar.core.model_repair import ModelRepair, RepairCase, Samples
 from bezoar.core.trigger import trigger_from_dict
 from bezoar.testing.sealing import Check, sealed
@@ -67,6 +69,52 @@ def of_model_repair(cls: type[ModelRepair]) -> Iterator[Check]:
     yield "mends", mends
     yield "needs", needs
     yield "network-without-convolutions", strange
+
+
+def of_model_attack(cls: type[ModelAttack]) -> Iterator[Check]:
+    short = {k: 4 for k in ("steps",) if k in cls.signature()}
+
+    def case(**other: object) -> AttackCase:
+        from bezoar.networks.builds import vgg
+        from bezoar.networks.training import pictures, seeded
+
+        rng = np.random.default_rng(3)
+        samples = Samples(rng.integers(0, 256, (40, 16, 16, 3), dtype=np.uint8), np.arange(40) % 4)
+        with seeded(0):
+            module = vgg(4, 4).eval()
+        return replace(AttackCase(module, pictures, ("a", "b", "c", "d"), samples), **other)  # type: ignore[arg-type]
+
+    def plants() -> None:
+        import torch
+
+        given = case()
+        before = {k: v.clone() for k, v in given.module.state_dict().items()}
+        with sealed():
+            first, again = (cls(**short)(given, np.random.default_rng(5)) for _ in range(2))
+        assert all(torch.equal(v, before[k]) for k, v in given.module.state_dict().items()), "the module of the case stays as it was"
+        assert first.module is not given.module and not first.module.training, "a copy, in evaluation mode"
+        twice = again.module.state_dict()
+        assert all(torch.equal(v, twice[k]) for k, v in first.module.state_dict().items()), "same case and rng, same module"
+        assert first.budget["numbers"] > 0 and 0 < first.budget["share"] <= 1, "it changed something, and says how much"
+        assert cls.threat_model, "it says what the attacker has"
+        assert 0 <= first.target < 4 and -1 <= first.reached <= 1
+        copy = trigger_from_dict(json.loads(json.dumps(first.trigger.to_dict())))
+        assert copy.title() == first.trigger.title()
+        assert len(first.trigger.apply(Images.of(given.samples.x), np.random.default_rng(6))) == 40
+        for name, array in (first.adapter or {}).items():
+            assert ".lora_" in name and np.isfinite(array).all(), "an adapter by the usual names"
+
+    def refuses() -> None:
+        one_class = case().samples.take(np.arange(0, 40, 4))
+        for other in ({"modality": "text"}, {"samples": one_class}, *(() if cls.bodies else ({"encoder": True},))):
+            try:
+                cls(**short)(case(**other), np.random.default_rng(5))
+            except UsageError:
+                continue
+            raise AssertionError(f"it takes {sorted(other)} that it cannot work on")
+
+    yield "plants", plants
+    yield "refuses", refuses
 
 
 def of_auditor(cls: type[Auditor]) -> Iterator[Check]:

@@ -5,6 +5,8 @@
     suspect_from_callable(fn)      any function from inputs to probabilities
     with_module(suspect, module)   the same suspect with another module: what a repair leaves
     save_safetensors(model, path)  back to a file that opens again
+    open_encoder(path)             a network without a head; `encoder_from(module)` one in memory
+    open_adapter(path)             low-rank matrices for the layers of a network
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from pathlib import Path
 from bezoar.core.limits import Limits
 from bezoar.core.suspect import Suspect
 from bezoar.sources.suspects.black_boxes import open_onnx, suspect_from_callable
+from bezoar.sources.suspects.encoders import encoder_from, looks_like_adapter, open_adapter, open_encoder, save_adapter, weights_of
 from bezoar.sources.suspects.endpoint import open_endpoint
 from bezoar.sources.suspects.modules import arrays_of, open_weights_file, save_safetensors, suspect_from, with_module
 
-__all__ = ["arrays_of", "open_endpoint", "open_onnx", "open_suspect", "open_weights_file", "save_safetensors", "suspect_from",
-           "suspect_from_callable", "with_module"]
+__all__ = ["arrays_of", "encoder_from", "looks_like_adapter", "open_adapter", "open_encoder", "open_endpoint", "open_onnx", "open_suspect",
+           "open_weights_file", "save_adapter", "save_safetensors", "suspect_from", "suspect_from_callable", "weights_of", "with_module"]
 
 
 def open_suspect(path: str | Path, *, factory: str = "", classes: Sequence[str] = (), shape: tuple[int, ...] | None = None,

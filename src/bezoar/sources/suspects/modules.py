@@ -6,7 +6,8 @@ Predictions in batches, on one thread, the same every time.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,14 @@ def open_weights_file(path: str | Path, *, factory: str = "", classes: Sequence[
     path = Path(path)
     weights = open_weights(path, limits)
     fit = architectures.module_of(weights.arrays, factory)
-    told = _told(weights.extra)
+    told = told_by(weights.extra)
     shape = tuple(shape) if shape else tuple(told.get("shape", ())) or fit.shape
-    return suspect_from(fit.module, tuple(classes) or tuple(told.get("classes", ())), shape, name=path.name, tensor=None,
-                        modality=modality or told.get("modality", "") or fit.modality,
-                        pixels=pixels or told.get("pixels", "") or fit.pixels,
-                        fingerprint=weights_digest(weights.arrays), code=_code(told),
-                        notes=(f"{len(weights.arrays):,} arrays were read as data from a file of the kind {weights.kind}", *fit.notes))
+    found = suspect_from(fit.module, tuple(classes) or tuple(told.get("classes", ())), shape, name=path.name, tensor=None,
+                         modality=modality or told.get("modality", "") or fit.modality,
+                         pixels=pixels or told.get("pixels", "") or fit.pixels,
+                         fingerprint=weights_digest(weights.arrays), code=_code(told),
+                         notes=(f"{len(weights.arrays):,} arrays were read as data from a file of the kind {weights.kind}", *fit.notes))
+    return replace(found, declared=planted_in(told))
 
 
 def suspect_from(module: Any, classes: Sequence[str] = (), shape: Sequence[int] = (), *, tensor: Tensor | None = None, modality: str = "",
@@ -68,7 +70,7 @@ def suspect_from(module: Any, classes: Sequence[str] = (), shape: Sequence[int] 
         notes = (*notes, f"the size of pictures is not in the file: {SIDE} x {SIDE} was taken (--shape says another)")
     if modality not in ("image", "text", "tabular") or (modality == "image" and (len(shape) != 3 or shape[2] != 3 or min(shape) < 1)):
         raise UsageError(f"a model of {modality} with inputs of shape {shape} cannot be audited", advice="pictures are (height, width, 3)")
-    make = tensor or _tensor_of(module, modality, pixels or PLAIN, device)
+    make = tensor or tensor_of(module, modality, pixels or PLAIN, device)
     answer = _Answer(module, make, modality, shape, code)
     count = _classes_of(answer, modality, shape)
     if classes and len(classes) != count:
@@ -100,9 +102,12 @@ def arrays_of(module: Any) -> dict[str, np.ndarray]:
 
 
 def save_safetensors(model: Any, path: str | Path, *, classes: Sequence[str] = (), shape: Sequence[int] = (), modality: str = "",
-                     pixels: str = "", code: TableCode | None = None) -> Path:
+                     pixels: str = "", code: TableCode | None = None, planted: str = "",
+                     arrays: Mapping[str, np.ndarray] | None = None) -> Path:
     """Write the weights of a torch module or of a `Suspect` with one, and what `open_suspect` needs to know beside them.
 
+    planted  the attack that put a backdoor into it, so that an audit says so
+    arrays   to be written in the place of the module's own: an adapter, or weights without a head
     Nothing is overwritten: raises UsageError where `path` exists, or where a suspect is a black box.
     """
     if isinstance(model, Suspect):
@@ -115,16 +120,23 @@ def save_safetensors(model: Any, path: str | Path, *, classes: Sequence[str] = (
         model = model.module
     from safetensors.numpy import save_file
 
-    told: dict[str, Any] = {"classes": [str(c) for c in classes], "shape": [int(v) for v in shape], "modality": modality, "pixels": pixels}
+    told: dict[str, Any] = {"classes": [str(c) for c in classes], "shape": [int(v) for v in shape], "modality": modality,
+                            "pixels": pixels, "planted": planted}
     if code is not None:
         told["table"] = {"centres": code.centres, "levels": code.levels}
     path = Path(path)
     with published(path) as draft:
-        save_file(arrays_of(model), draft, {KEY: json.dumps({k: v for k, v in told.items() if v}, sort_keys=True)})
+        head = {KEY: json.dumps({k: v for k, v in told.items() if v}, sort_keys=True)}
+        save_file(arrays_of(model) if arrays is None else dict(arrays), draft, head)
     return path
 
 
-def _told(extra: dict[str, Any]) -> dict[str, Any]:
+def planted_in(told: dict[str, Any]) -> str:
+    """The attack that the file says was planted in it; "" where it says nothing."""
+    return str(told.get("planted", ""))[:60]
+
+
+def told_by(extra: dict[str, Any]) -> dict[str, Any]:
     """What `save_safetensors` wrote beside the weights, each part checked."""
     values = extra.get("values")
     raw = values.get(KEY) if isinstance(values, dict) else None
@@ -137,7 +149,7 @@ def _told(extra: dict[str, Any]) -> dict[str, Any]:
     texts, numbers = told.get("classes", []), told.get("shape", [])
     right = (isinstance(texts, list) and all(type(c) is str for c in texts) and isinstance(numbers, list) and len(numbers) <= 4
              and all(type(v) is int and 0 < v <= 65_536 for v in numbers) and type(told.get("modality", "")) is str
-             and type(told.get("pixels", "")) is str)
+             and type(told.get("pixels", "")) is str and type(told.get("planted", "")) is str)
     if not right:
         raise UnreadableInput("what the file says about its classes and inputs is damaged",
                               advice="give --classes and --shape for a copy without it")
@@ -173,7 +185,7 @@ class _Pictures:
         return x.mean(dim=1, keepdim=True) if self.channels == 1 else x
 
 
-def _tensor_of(module: Any, modality: str, pixels: str, device: str) -> Tensor:
+def tensor_of(module: Any, modality: str, pixels: str, device: str) -> Tensor:
     import torch
 
     first = next(iter(module.parameters()), None)
