@@ -185,7 +185,7 @@ def _planted(unit: np.ndarray, member: np.ndarray, s: np.ndarray, kinship: float
     if min(apart, sided, gap, stranger) <= 0:
         return 0.0
     fixed = (1.4 - matched.beside(unit, member, s)) / 0.2
-    if between < EMPTY and kinship < 1:  # no kin, far behind an empty gap: many rows drawn from several classes vary more than their new one
+    if between < EMPTY and kinship < 1:  # far behind an empty gap and no kin: rows of several classes vary more than those of one
         fixed = max(fixed, min((middle - 12.0) / 8.0, (1 - kinship) / 0.5))
     return float(np.prod(np.clip([apart, sided, gap, stranger, fixed], 0, 1)))
 
