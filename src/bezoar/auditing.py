@@ -23,6 +23,7 @@ from bezoar.core.events import Listener, Note, deaf
 from bezoar.core.inputs import Images, Inputs, Texts
 from bezoar.core.report import OutcomeLine, Report
 from bezoar.core.suspect import Suspect
+from bezoar.standins import standins
 
 EFFORTS = {"quick": 0, "standard": 8, "deep": 16}
 """Effort to the number of clean twins that are trained where there are data for it."""
@@ -57,7 +58,7 @@ def audit(model: object, *, factory: str = "", data: object = None, y: object = 
     given = None if data is None else api.load(data, y, reading or Reading())
     suspect, first = suspect_of(model, factory, classes, shape, given, pixels)
     clean = None if given is None else fitted(given, suspect, listener)
-    view = AuditView(suspect, clean, references=_twins(suspect, clean, EFFORTS[effort], seed))
+    view = AuditView(suspect, clean, references=_references(suspect, clean, EFFORTS[effort], seed), same_shape=_trainable(suspect))
     report = run(view, chosen, Options(alpha=alpha, seed=seed, accepted=accepted), listener, first)
     path = str(model) if isinstance(model, (str, Path)) else ""
     report = replace(report, environment=api.environment(()), notes=(*report.notes, *expired), outcomes=(*report.outcomes, *left),
@@ -149,9 +150,17 @@ def fitted(data: Dataset, suspect: Suspect, listener: Listener = deaf) -> Datase
     return replace(data, labels=Labels(place[data.labels.codes], suspect.classes))
 
 
-def _twins(suspect: Suspect, clean: Dataset | None, count: int, seed: int) -> Callable[[], Sequence[Suspect]] | None:
-    if not count or clean is None or suspect.module is None:
+def _trainable(suspect: Suspect) -> bool:
+    """Whether clean models of its own shape can be made: pictures, and networks whose layers are seen."""
+    return suspect.modality == "image" or suspect.module is not None
+
+
+def _references(suspect: Suspect, clean: Dataset | None, count: int, seed: int) -> Callable[[], Sequence[Suspect]] | None:
+    """What trains twins, or, for a black box of texts or tables, stand-ins; None where neither can be."""
+    if not count or clean is None:
         return None
+    if suspect.module is None:
+        return None if suspect.modality == "image" else lambda: standins(suspect, clean, count, seed)
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bezoar" / "twins"
 

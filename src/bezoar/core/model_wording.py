@@ -37,9 +37,25 @@ def sure(report: Report) -> str:
     base = f"Of {one_in} clean models, about one is expected to raise an alarm (alpha {report.alpha:g})." if one_in else ""
     if isinstance(p, (int, float)) and math.isfinite(p):
         base = f"p = {p:.2g}. {base}"
+    told = report.plan.get("judgement")
+    basis = told.get("basis") if isinstance(told, dict) else None
     if isinstance(twins, int) and twins:
-        return f"{base} Calibrated on {twins} clean models of the same shape."
-    return f"{base} Calibrated across the model's own classes only: lower assurance."
+        shape = "of another shape: lower assurance" if basis == "stand-ins" else "of the same shape"
+        return f"{base} Calibrated on {twins} clean models {shape}. {false_alarms(report)}".rstrip()
+    across = "the ordinary candidates that were tried" if basis == "candidates" else "the model's own classes"
+    return f"{base} Calibrated across {across} only: lower assurance. {false_alarms(report)}".rstrip()
+
+
+def false_alarms(report: Report) -> str:
+    """How often this very audit calls clean models, measured where it could be; '' for reports that do not say."""
+    told = report.subject.get("false_positives")
+    if not isinstance(told, dict):
+        return ""
+    called, of, upper = (told.get(k) for k in ("called", "of", "upper"))
+    if told.get("basis") == "measured" and isinstance(called, int) and isinstance(of, int) and isinstance(upper, float):
+        return (f"Measured false alarms: of {of} clean models, each audited in the same way against the others, {called} "
+                f"{'was' if called == 1 else 'were'} called (95% interval up to {upper:.0%}).")
+    return "Its false-alarm rate was not measured here, for want of clean models to try it on: alpha is what it is calibrated to."
 
 
 def unseen(report: Report) -> str:
