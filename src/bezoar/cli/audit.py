@@ -16,14 +16,17 @@ EPILOG = """Examples:
 
   bezoar audit model.safetensors --data photos/ --out audit
 
+  bezoar audit model.safetensors --data mails.csv --label verdict --inputs reported.csv
+
   bezoar audit model.safetensors --classes cat,dog,bird,fish,hen --shape 32x32 --effort quick --fail-on poisoned"""
 
 
 def audit(
-    model: Annotated[str, typer.Argument(help="A model file: safetensors, .pt or .pth weights, ONNX.")],
+    model: Annotated[str, typer.Argument(help="A model file (safetensors, .pt or .pth weights, ONNX), or an http(s) address.")],
     out: Annotated[Path, typer.Option(help="Folder for report.json, report.html, report.sarif.")] = Path("bezoar-audit"),
     factory: Annotated[str, typer.Option("--model", help="package.module:function that builds the network; inferred if known.")] = "",
     data: Annotated[str, typer.Option(help="Clean samples that you trust, in any format DATA can have; a handful is enough.")] = "",
+    inputs: Annotated[str, typer.Option(help="Inputs of unknown origin: which carry a trigger, what decides? Needs --data.")] = "",
     classes: Annotated[str, typer.Option(help="Names of the model's classes in their order, with commas between.")] = "",
     shape: Annotated[str, typer.Option(help="Height x width of the pictures it reads, such as 32x32.")] = "",
     pixels: Annotated[str, typer.Option(help="How pictures are scaled: -1..1, 0..1 or imagenet; inferred where it is said.")] = "",
@@ -51,8 +54,9 @@ def audit(
     with Progress(quiet or as_json) as progress:
         progress(Note(auditing.cost(effort, bool(data))))
         names = [c.strip() for c in classes.split(",")] if classes else ()
-        report = auditing.audit(model, factory=factory, data=data or None, reading=how, classes=names, shape=auditing.shape_of(shape),
-                                pixels=pixels, effort=effort, alpha=alpha, seed=seed, auditors=auditor or None, without=without or [],
+        report = auditing.audit(model, factory=factory, data=data or None, inputs=inputs or None, reading=how, classes=names,
+                                shape=auditing.shape_of(shape), pixels=pixels, alpha=alpha, seed=seed,
+                                effort=effort, auditors=auditor or None, without=without or [],
                                 baseline=baseline, out=out, listener=progress)
     if as_json:
         sys.stdout.write(api.render(report, "json").decode() + "\n")

@@ -69,6 +69,12 @@ class AuditView:
             return ()
         return self.once("references", lambda: _together([AuditView(s, self.clean) for s in make()]))
 
+    def beside(self, suspect: Suspect) -> AuditView:
+        """A view of another model of the same classes, with the same samples and the same reference models."""
+        view = AuditView(suspect, self.clean, self.training, references=tuple, same_shape=self.same_shape)
+        view._kept["references"] = self.references()
+        return view
+
     def peers(self) -> tuple[AuditView, ...]:
         """Views of clean models to hold this one against: the references, and for one of these the others."""
         return self.references() if self._peers is None else self._peers

@@ -40,8 +40,8 @@ class Candidates:
     """What is tried.
 
     groups  (n,) int: candidates of one group (values of one column) are variants of each other, and count once
-    parts   (n, 2) int: candidates whose effects, where they help, are taken off (a pair's two halves, the end of the range that a value lies
-            beyond); -1 for none. What remains is what no ordinary model should add
+    parts   (n, 2) int: candidates whose effects, where they help, are taken off (a pair's two halves, the end of the range that a
+            value lies beyond); -1 for none. What remains is what no ordinary model should add
     """
 
     triggers: tuple[Trigger, ...]

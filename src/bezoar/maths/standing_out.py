@@ -76,6 +76,8 @@ def p_largest(largest: float, null: np.ndarray, classes: int, freedom: int = 0) 
     return float(min(1.0, classes * t.sf((largest - float(null.mean())) / max(spread, 1e-9), freedom or len(null) - 1)))
 
 
+SLIGHT = 0.5
+"""Log-odds; effects below this differ by chance."""
 LEAST_CANDIDATES = 200
 """Fewer candidates than these show no tail."""
 
@@ -86,13 +88,17 @@ def tail_place(groups: int) -> int:
 
 
 def best_over_tail(effects: np.ndarray) -> np.ndarray:
-    """(K,) logarithm of the largest of (G, K) effects over what the largest ordinary ones (the best hundredth) reach.
+    """(K,) logarithm of the largest of (G, K) effects, in log-odds, over what the largest ordinary ones (the best hundredth) reach.
 
     >>> best_over_tail(np.r_[np.linspace(0, 1, 500), 8.0][:, None]).round(1).tolist()
-    [2.1]
+    [1.7]
     """
     ordered = -np.sort(-effects, axis=0)
-    return np.asarray(np.log(np.maximum(ordered[0], FLOOR)) - np.log(np.maximum(ordered[tail_place(len(ordered))], FLOOR)))
+    return np.asarray(_size(ordered[0]) - _size(ordered[tail_place(len(ordered))]))
+
+
+def _size(effects: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log(np.maximum(effects, 0) + SLIGHT))
 
 
 def p_best_candidate(effects: np.ndarray) -> np.ndarray:
@@ -108,7 +114,7 @@ def p_best_candidate(effects: np.ndarray) -> np.ndarray:
     if len(effects) < LEAST_CANDIDATES:
         return np.full(effects.shape[1], np.nan)
     k = tail_place(len(effects))
-    ordered = np.log(np.maximum(-np.sort(-effects, axis=0)[:k + 1], FLOOR))
+    ordered = _size(-np.sort(-effects, axis=0)[:k + 1])
     slope = np.maximum((ordered[3:k] - ordered[k]).sum(axis=0) / max(k - 3, 1), 0.02)
     # the k - 3 middle ones stand for k that hold the largest too: their mean falls short by what the left-out ones would have added
     slope *= _short(k)
