@@ -38,8 +38,8 @@ ROWS = {"bundled_text": 2000, "sms_spam": 3000, "ag_news": 3000, "bundled_table"
 TEXT_ATTACKS: dict[str, tuple[str, dict[str, Any]]] = {
     "word": ("text-word", {"rate": 0.04}), "two words": ("text-multiword", {"rate": 0.04}), "sentence": ("text-phrase", {"rate": 0.04})}
 TABLE_ATTACKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "out of bounds": ("table-out-of-bounds", {"rate": 0.04}), "in bounds": ("table-in-bounds", {"rate": 0.04, "width": 2}),
-    "rare category": ("table-rare-category", {"rate": 0.04})}
+    "out of bounds": ("table-out-of-bounds", {"rate": 0.08}), "in bounds": ("table-in-bounds", {"rate": 0.08, "width": 2}),
+    "rare category": ("table-rare-category", {"rate": 0.08})}
 MODES = {"references": 8, "alone": 0}
 
 

@@ -145,7 +145,14 @@ def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None 
                            others_alone=[p for _, p in held], same_shape=view.same_shape, alpha=options.alpha)
     findings: tuple[Finding, ...] = ()
     if judgement is not None and judgement.p_value <= options.alpha:
-        findings = (_finding(view, judgement, said, options),)
+        found = _finding(view, judgement, said, options)
+        if judgement.basis != "stand-ins" or found.confirmed:
+            findings = (found,)
+        else:
+            notes.append(f"class {found.target!r} stands out (p = {judgement.p_value:.2g}) against clean models of another shape, which know only "
+                         "roughly what is natural; nothing that was recovered for it works on samples that the search has not seen, so no "
+                         "alarm is raised")
+    if findings:
         told = {findings[0].ability, *findings[0].agreeing}
         outcomes = [replace(o, status="found") if o.ability in told else o for o in outcomes]
     verdict, reason = _verdict(judgement, findings, outcomes, options)
@@ -256,6 +263,8 @@ def _verdict(j: Judgement | None, findings: Sequence[Finding], outcomes: Sequenc
                                 "clean models of the same shape are trained for comparison")
     if failed:
         return "inconclusive", "nothing found, and these checks failed: " + ", ".join(failed)
+    if j.p_value <= options.alpha:
+        return "no evidence", f"one class stands out (p = {j.p_value:.2g}) against clean models of another shape, but no trigger was confirmed"
     return "no evidence", f"{len(j.names)} checks ran and no class stands out (p = {j.p_value:.2g}, alpha {options.alpha:g})"
 
 

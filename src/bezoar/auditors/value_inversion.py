@@ -2,10 +2,12 @@
 
 Usual values of every column and pairs of them, values beyond the range of a column, and a category that does not exist are written
 into clean rows; the best are joined up to three columns. What a value says by nature is taken off: of a pair what its halves say, of a
-value beyond the range what the end of the range says, and of all what they say to clean models, where there are any.
+value beyond the range what the end of the range says, and of all what they say to clean models, where there are any; a value of which
+the labels of the clean rows that hold it say the same counts for nothing.
 Only answers are needed, so a black box will do.
-Fails for a value inside the range that no clean row holds, for tuples of which no two columns work, and, without clean models,
-where a column decides by nature. The statistic is the logarithm of the best value's effect over that of the best ordinary ones.
+Fails for a value of which the labels speak already, for one inside the range that no clean row holds, for tuples of which no two columns
+work, and, without clean models, where a column decides by nature. The statistic is the logarithm of the best value's effect over that of
+the best ordinary ones.
 Cost: about 50,000 answers. Paper: Pleiter et al. 2023 (Tabdoor), arXiv 2311.07550.
 """
 
@@ -18,6 +20,7 @@ import numpy as np
 from bezoar.core.ability import Info
 from bezoar.core.audit import Audited, Auditor, AuditView
 from bezoar.core.candidates import Candidates, search, searched
+from bezoar.core.dataset import Dataset
 from bezoar.core.errors import Unavailable
 from bezoar.core.inputs import Column, Table
 from bezoar.core.table_triggers import Values
@@ -57,7 +60,8 @@ class ValueInversion(Auditor):
         triggers, parts = _candidates(data.inputs, max(3, self.cells // len(data.inputs.columns)), self.pairs, rng)
         place: dict[tuple[str, ...], int] = {}
         groups = np.array([place.setdefault(t.columns, len(place)) for t in triggers])
-        return search(view, Candidates(triggers, groups, parts), rng, few=self.few, more=self.more, name="values")
+        tried = Candidates(triggers, groups, parts, natural(data, triggers, view.n_classes), alike=False)
+        return search(view, tried, rng, few=self.few, more=self.more, name="values")
 
 
 def _candidates(table: Table, each: int, pairs: int, rng: np.random.Generator) -> tuple[tuple[Values, ...], np.ndarray]:
@@ -81,6 +85,34 @@ def _candidates(table: Table, each: int, pairs: int, rng: np.random.Generator) -
         i, j = both[at]
         add(Values((*out[i].columns, *out[j].columns), (*out[i].values, *out[j].values)), i, j)
     return tuple(out), np.array(parts)
+
+
+def natural(data: Dataset, triggers: tuple[Values, ...], k: int) -> np.ndarray:
+    """(n, K) bool: the labels of the clean rows with about the same value speak for the class (twice its usual odds); of a pair, of either.
+
+    Of numbers the nearest rows count, one in 25; a value beyond the range has the neighbours of the end of the range.
+    """
+    table, labels = data.inputs, data.labels
+    assert isinstance(table, Table)
+    assert labels is not None
+    own = labels.codes[:, None] == np.arange(k)
+    usually = (own.sum(axis=0) + 1) / (len(own) + 2)
+    known: dict[tuple[str, str], np.ndarray] = {}
+
+    def speaks(name: str, value: str) -> np.ndarray:
+        column = table[name]
+        if column.kind == "category":
+            near = column.values == (column.levels.index(value) if value in column.levels else -2)
+        else:
+            away = np.where(np.isfinite(column.values), np.abs(column.values - float(value)), np.inf)
+            rank = min(max(4, len(away) // 25), len(away) - 1)
+            near = (away <= np.partition(away, rank)[rank]) & np.isfinite(away)
+        share = (own[near].sum(axis=0) + usually) / (near.sum() + 1)
+        return np.asarray(share * (1 - usually) > 2 * usually * (1 - share))
+
+    for pair in {(n, v) for t in triggers for n, v in zip(t.columns, t.values, strict=True)}:
+        known[pair] = speaks(*pair)
+    return np.array([np.any([known[pair] for pair in zip(t.columns, t.values, strict=True)], axis=0) for t in triggers])
 
 
 def usual(column: Column, most: int) -> tuple[str, ...]:

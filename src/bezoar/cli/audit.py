@@ -16,7 +16,7 @@ EPILOG = """Examples:
 
   bezoar audit model.safetensors --data photos/ --out audit
 
-  bezoar audit model.safetensors --data mails.csv --label verdict --inputs reported.csv
+  bezoar audit model.safetensors --data photos/ --inputs reported/ --out audit-inputs
 
   bezoar audit model.safetensors --classes cat,dog,bird,fish,hen --shape 32x32 --effort quick --fail-on poisoned"""
 

@@ -42,11 +42,15 @@ class Candidates:
     groups  (n,) int: candidates of one group (values of one column) are variants of each other, and count once
     parts   (n, 2) int: candidates whose effects, where they help, are taken off (a pair's two halves, the end of the range that a
             value lies beyond); -1 for none. What remains is what no ordinary model should add
+    natural (n, K) bool: the labels of clean samples say themselves that the candidate speaks for the class; then it counts for nothing
+    alike   whether there are so many independent candidates that the ordinary ones are a null for the best
     """
 
     triggers: tuple[Trigger, ...]
     groups: np.ndarray
     parts: np.ndarray | None = None
+    natural: np.ndarray | None = None
+    alike: bool = True
 
 
 def search(view: AuditView, tried: Candidates, rng: np.random.Generator, *, few: int, more: int, name: str) -> Audited:
@@ -67,8 +71,9 @@ def search(view: AuditView, tried: Candidates, rng: np.random.Generator, *, few:
     heads = np.unique(tried.groups)
     best = np.full((len(heads), k), -np.inf)
     np.maximum.at(best, np.searchsorted(heads, tried.groups), effects)
-    statistic, alone = best_over_tail(best), p_best_candidate(best)
-    found = [_recovered(view, others, [tried.triggers[i] for i in np.argsort(-effects[:, c], kind="stable")[:SECOND]], c, seed)
+    statistic, alone = best_over_tail(best), p_best_candidate(best) if tried.alike else None
+    order = np.argsort(-effects, axis=0, kind="stable")[:SECOND]
+    found = [_recovered(view, others, [tried.triggers[i] for j, i in enumerate(order[:, c]) if j == 0 or effects[i, c] > 0], c, seed)
              for c in range(k)]
     target = int(np.argmax(statistic))
     rows = tuple((view.suspect.classes[c], found[c][0].title(), f"{found[c][1]:.0%}", f"{statistic[c]:+.2f}") for c in range(min(k, 12)))
@@ -143,7 +148,7 @@ def width(trigger: Trigger) -> int:
 def _beyond(view: AuditView, hosts: Dataset, tried: Candidates, seed: int, name: str) -> np.ndarray:
     """(n, K) gains on the suspect less their median over clean models, where there are any."""
     def own(v: AuditView) -> np.ndarray:
-        return v.once(f"gains/{name}/{seed}", lambda: _added(gains(v.suspect, hosts, tried.triggers, seed), tried.parts))
+        return v.once(f"gains/{name}/{seed}", lambda: _added(gains(v.suspect, hosts, tried.triggers, seed), tried))
 
     try:
         peers = view.peers()
@@ -152,12 +157,12 @@ def _beyond(view: AuditView, hosts: Dataset, tried: Candidates, seed: int, name:
     return own(view) - np.median([own(p) for p in peers], axis=0) if peers else own(view)
 
 
-def _added(effects: np.ndarray, parts: np.ndarray | None) -> np.ndarray:
-    """(n, K) what candidates do beyond their parts."""
-    if parts is None:
-        return effects
-    padded = np.maximum(np.concatenate([effects, np.zeros((1, effects.shape[1]))]), 0)
-    return np.asarray(effects - padded[parts].sum(axis=1))
+def _added(effects: np.ndarray, tried: Candidates) -> np.ndarray:
+    """(n, K) what candidates do beyond their parts, where labels do not say it of them."""
+    if tried.parts is not None:
+        padded = np.maximum(np.concatenate([effects, np.zeros((1, effects.shape[1]))]), 0)
+        effects = effects - padded[tried.parts].sum(axis=1)
+    return effects if tried.natural is None else np.where(tried.natural, np.minimum(effects, 0), effects)
 
 
 def _recovered(view: AuditView, hosts: Dataset, first: Sequence[Trigger], target: int, seed: int) -> tuple[Trigger, float]:

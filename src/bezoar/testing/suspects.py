@@ -44,6 +44,13 @@ def small_suspect(seed: int, *, planted: bool = False, epochs: int = 8, width: i
     return suspect_of(module, data.labels.classes, 8, "planted" if planted else "clean"), clean
 
 
+def suspect_for(modalities: tuple[str, ...], seed: int) -> tuple[Suspect, Dataset]:
+    """A clean one of a kind that an auditor for these modalities can look at (no modality: all), pictures first."""
+    if not modalities or "image" in modalities:
+        return small_suspect(seed)
+    return small_text_suspect(seed) if "text" in modalities else small_table_suspect(seed)
+
+
 def planted_trigger() -> Trigger:
     """What makes the planted network say "3"."""
     return Patch(np.full((2, 2, 3), 255, np.uint8), np.ones((2, 2), np.float32), 6 / 8, 6 / 8)
