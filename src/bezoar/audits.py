@@ -22,6 +22,8 @@ from bezoar.maths.standing_out import against_classes, against_references, devia
 from bezoar.transplant import Transplant, transplant
 
 ENOUGH_REFERENCES = 3
+NEARLY_ALL = 0.9
+"""Share of samples that a trigger has to move where only models of another shape say what is natural; strong features seldom do."""
 
 
 @dataclass(frozen=True)
@@ -146,12 +148,11 @@ def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None 
     findings: tuple[Finding, ...] = ()
     if judgement is not None and judgement.p_value <= options.alpha:
         found = _finding(view, judgement, said, options)
-        if judgement.basis != "stand-ins" or found.confirmed:
+        if judgement.basis != "stand-ins" or (found.confirmed and found.effect is not None and found.effect[0] >= NEARLY_ALL):
             findings = (found,)
         else:
-            notes.append(f"class {found.target!r} stands out (p = {judgement.p_value:.2g}) against clean models of another shape, which know only "
-                         "roughly what is natural; nothing that was recovered for it works on samples that the search has not seen, so no "
-                         "alarm is raised")
+            notes.append(f"class {found.target!r} stands out (p = {judgement.p_value:.2g}) from clean models of another shape, which know "
+                         "only roughly what is natural; no alarm is raised, as nothing that was recovered for it moves nearly all samples")
     if findings:
         told = {findings[0].ability, *findings[0].agreeing}
         outcomes = [replace(o, status="found") if o.ability in told else o for o in outcomes]
@@ -264,7 +265,7 @@ def _verdict(j: Judgement | None, findings: Sequence[Finding], outcomes: Sequenc
     if failed:
         return "inconclusive", "nothing found, and these checks failed: " + ", ".join(failed)
     if j.p_value <= options.alpha:
-        return "no evidence", f"one class stands out (p = {j.p_value:.2g}) against clean models of another shape, but no trigger was confirmed"
+        return "no evidence", f"one class stands out (p = {j.p_value:.2g}) from models of another shape, but no trigger was confirmed"
     return "no evidence", f"{len(j.names)} checks ran and no class stands out (p = {j.p_value:.2g}, alpha {options.alpha:g})"
 
 

@@ -134,7 +134,7 @@ def _finding(view: AuditView, inputs: Dataset, seen: Looked, odd: np.ndarray, sa
                 caption="what the model answers to the inputs that look triggered")
     shown: tuple[Evidence, ...] = tuple(deciding(suspect, inputs.inputs, int(i), str(inputs.ids[i])) for i in odd[:SHOWN])
     return Finding(
-        ability=NAME, subject=suspect.fingerprint, kind="sample",
+        ability=NAME, subject=suspect.fingerprint, kind="model",
         title=f"{len(odd):,} of the given inputs look triggered, most for {target!r}",
         members=tuple(str(inputs.ids[i]) for i in odd), threat="model-backdoor", p_value=seen.p_value,
         suspicion=float(1 - seen.p_value), target=target, at_least=max(0, len(odd) - int(np.ceil(3 * seen.rate * len(inputs)))),

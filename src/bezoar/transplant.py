@@ -53,10 +53,9 @@ def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: n
         return None
     try:
         data = view.samples()
-        assert data.labels is not None
         if data.modality != "image":
             data = data.take(np.flatnonzero(held_out(len(data)))) if held_out(len(data)).any() else data
-            assert data.labels is not None
+        assert data.labels is not None
         answers = view.suspect.predict(data.inputs).argmax(axis=1)
         hosts = data.take(np.flatnonzero((data.labels.codes != target) & (answers != target))[:300])
         if len(hosts) < 5:

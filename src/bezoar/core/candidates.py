@@ -158,11 +158,12 @@ def _beyond(view: AuditView, hosts: Dataset, tried: Candidates, seed: int, name:
 
 
 def _added(effects: np.ndarray, tried: Candidates) -> np.ndarray:
-    """(n, K) what candidates do beyond their parts, where labels do not say it of them."""
+    """(n, K) at least 0: what candidates do beyond their parts, where labels do not say it of them."""
     if tried.parts is not None:
         padded = np.maximum(np.concatenate([effects, np.zeros((1, effects.shape[1]))]), 0)
         effects = effects - padded[tried.parts].sum(axis=1)
-    return effects if tried.natural is None else np.where(tried.natural, np.minimum(effects, 0), effects)
+    effects = np.maximum(effects, 0)
+    return effects if tried.natural is None else np.where(tried.natural, 0, effects)
 
 
 def _recovered(view: AuditView, hosts: Dataset, first: Sequence[Trigger], target: int, seed: int) -> tuple[Trigger, float]:

@@ -95,6 +95,8 @@ def next_commands(report: Report, written: str = "report.json") -> list[tuple[st
 
 def sureness(finding: Finding) -> str:
     """How sure the finding is."""
+    if finding.members:
+        return f"As many clean inputs would be flagged with a probability of about {finding.p_value:.2g}."
     parts = [f"A clean model would show this with a probability of about {finding.p_value:.2g}."]
     if finding.confirmed is not None and finding.effect:
         word = "Confirmed" if finding.confirmed else "Not confirmed"
