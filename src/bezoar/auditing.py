@@ -17,6 +17,7 @@ from bezoar.audits import Options
 from bezoar.audits import audit as run
 from bezoar.core.ability import Reading
 from bezoar.core.audit import Auditor, AuditView
+from bezoar.core.chance import generator
 from bezoar.core.dataset import Dataset, Labels
 from bezoar.core.errors import UsageError
 from bezoar.core.escape import line
@@ -25,6 +26,8 @@ from bezoar.core.finding import Finding
 from bezoar.core.inputs import Images, Inputs, Texts
 from bezoar.core.report import OutcomeLine, Report
 from bezoar.core.suspect import Suspect
+from bezoar.given import told
+from bezoar.standins import standins
 
 EFFORTS = {"quick": 0, "standard": 8, "deep": 16}
 """Effort to the number of clean twins that are trained where there are data for it."""
@@ -32,7 +35,8 @@ EFFORTS = {"quick": 0, "standard": 8, "deep": 16}
 
 def audit(model: object, *, factory: str = "", data: object = None, y: object = None, reading: Reading | None = None,
           classes: Sequence[str] = (), shape: Sequence[int] = (), pixels: str = "", effort: str = "standard", alpha: float = 0.05,
-          seed: int = 0, auditors: Sequence[str] | None = None, without: Sequence[str] = (), baseline: str | Path | None = None,
+          inputs: object = None, seed: int = 0, auditors: Sequence[str] | None = None, without: Sequence[str] = (),
+          baseline: str | Path | None = None,
           out: str | Path | None = None, listener: Listener = deaf) -> Report:
     """Is this model backdoored, to which class, by what trigger?
 
@@ -45,6 +49,7 @@ def audit(model: object, *, factory: str = "", data: object = None, y: object = 
     pixels    how pictures are scaled: '-1..1', '0..1' or 'imagenet'; inferred where the file or the network says so
     effort    'quick' trains no reference models, 'standard' 8, 'deep' 16, where there are at least 20 clean samples of each class
     alpha     chance that a clean model is called suspicious
+    inputs    samples of unknown origin that the model is asked about, as `data` without labels: which of them carry a trigger? Needs `data`
     auditors  names to run (default: all that fit); `without` names to leave out
     out       a folder for report.json, report.html, report.sarif
 
@@ -59,8 +64,11 @@ def audit(model: object, *, factory: str = "", data: object = None, y: object = 
     given = None if data is None else api.load(data, y, reading or Reading())
     suspect, first = suspect_of(model, factory, classes, shape, given, pixels)
     clean = None if given is None else fitted(given, suspect, listener)
-    view = AuditView(suspect, clean, references=_twins(suspect, clean, EFFORTS[effort], seed))
+    view = AuditView(suspect, clean, references=reference_models(suspect, clean, EFFORTS[effort], seed), same_shape=trainable(suspect))
+    odd = None if inputs is None else api.load(inputs, None, reading or Reading())
     report = run(view, chosen, Options(alpha=alpha, seed=seed, accepted=accepted), listener, first)
+    if odd is not None:
+        report = told(report, view, odd, generator(seed, "given-inputs"), alpha)
     path = str(model) if isinstance(model, (str, Path)) else ""
     report = replace(report, environment=api.environment(()), notes=(*report.notes, *expired), outcomes=(*report.outcomes, *left),
                      subject={**report.subject, "path": path} if path else report.subject,
@@ -113,6 +121,9 @@ def suspect_of(model: object, factory: str = "", classes: Sequence[str] = (), sh
         from bezoar.intake.models import inspect
         from bezoar.sources.suspects import open_suspect
 
+        if str(model).startswith(("http://", "https://")):
+            names = tuple(classes) or (data.labels.classes if data is not None and data.labels is not None else ())
+            return open_suspect(str(model), classes=names, shape=size or None, modality="" if data is None else data.modality), ()
         started = time.perf_counter()
         seen = inspect(model)
         found = open_suspect(model, factory=factory, classes=classes, shape=size or None, pixels=pixels)
@@ -167,9 +178,17 @@ def fitted(data: Dataset, suspect: Suspect, listener: Listener = deaf) -> Datase
     return replace(data, labels=Labels(place[data.labels.codes], suspect.classes))
 
 
-def _twins(suspect: Suspect, clean: Dataset | None, count: int, seed: int) -> Callable[[], Sequence[Suspect]] | None:
-    if not count or clean is None or suspect.module is None:
+def trainable(suspect: Suspect) -> bool:
+    """Whether clean models of its own shape can be made: pictures, and networks whose layers are seen."""
+    return suspect.modality == "image" or suspect.module is not None
+
+
+def reference_models(suspect: Suspect, clean: Dataset | None, count: int, seed: int) -> Callable[[], Sequence[Suspect]] | None:
+    """What trains twins, or, for a black box of texts or tables, stand-ins; None where neither can be."""
+    if not count or clean is None:
         return None
+    if suspect.module is None:
+        return None if suspect.modality == "image" else lambda: standins(suspect, clean, count, seed)
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bezoar" / "twins"
 

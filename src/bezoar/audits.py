@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,13 @@ from bezoar.core.events import Finished, Listener, Note, Started, deaf
 from bezoar.core.evidence import Bars, Evidence
 from bezoar.core.finding import Finding
 from bezoar.core.report import OutcomeLine, Report
-from bezoar.maths.standing_out import against_classes, against_references, fused, p_largest
+from bezoar.maths.multiple import clopper_pearson
+from bezoar.maths.standing_out import against_classes, against_references, deviations, fused, p_largest
 from bezoar.transplant import Transplant, transplant
 
 ENOUGH_REFERENCES = 3
+NEARLY_ALL = 0.9
+"""Share of samples that a trigger has to move where only models of another shape say what is natural; strong features seldom do."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class Judgement:
     p_value    that a clean model's largest score reaches this one's
     target     the class of the largest score
     channels   (C, K) what each channel says, standardised, in the order of `names`
-    basis      "references" | "classes": what it was standardised against
+    basis      "references" | "stand-ins" | "classes" | "candidates": what it was standardised against
+    called     how many of the references this very judgement calls, each held against the others; `of` how many there were
     """
 
     score: np.ndarray
@@ -53,6 +58,8 @@ class Judgement:
     channels: np.ndarray
     names: tuple[str, ...]
     basis: str
+    called: int = 0
+    of: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The largest score, its class, and what each channel says of that class, in deviations."""
@@ -60,28 +67,63 @@ class Judgement:
         return {"score": float(self.score[self.target]), "target": self.target, "channels": at, "basis": self.basis}
 
 
-def judged(own: dict[str, np.ndarray], references: Sequence[dict[str, np.ndarray]], weights: dict[str, float] | None = None) -> Judgement:
+def judged(own: dict[str, np.ndarray], references: Sequence[dict[str, np.ndarray]], weights: dict[str, float] | None = None, *,
+           alone: Mapping[str, np.ndarray] = MappingProxyType({}), others_alone: Sequence[Mapping[str, np.ndarray]] = (),
+           same_shape: bool = True, alpha: float = 0.05) -> Judgement:
     """Fuse first, then calibrate: (K,) statistics by channel of the suspect and of each clean model of the same shape.
 
     With three or more of these every class is held against the same class of the clean models, which are held against each other
-    in turn for the null; otherwise against the model's other classes, at lower assurance.
+    in turn for the null; otherwise against the model's other classes, at lower assurance. `alone` are p-values per class of channels
+    that have a null of their own (ordinary words): without references they speak where classes are too few; references of another shape
+    can only be believed together with them.
     """
     names = tuple(own)
-    mine = np.stack([own[n] for n in names])
     w = np.array([(weights or {}).get(n, 1.0) for n in names])
+    mine = np.stack([own[n] for n in names])
+    k = mine.shape[1]
+    lone = [_least(a, k) for a in (alone, *(others_alone or [{}] * len(references)))]
     if len(references) >= ENOUGH_REFERENCES:
         others = np.stack([np.stack([r[n] for n in names]) for r in references])
-        z = against_references(mine, others)
-        turns = [fused(against_references(others[i], np.delete(others, i, axis=0)), w) for i in range(len(others))]
-        null, basis, freedom = np.concatenate(turns), "references", 2 * (len(others) - 1)
-    else:
-        z, basis, freedom = against_classes(mine), "classes", 0
-        null = np.zeros(0)
+        z, score, p = _against(mine, others, w, None if same_shape else lone[0])
+        each = [_against(others[i], np.delete(others, i, axis=0), w, None if same_shape else lone[i + 1])[2]
+                for i in range(len(others) if len(others) > ENOUGH_REFERENCES else 0)]
+        return Judgement(score, p, _largest(score), z, names, "references" if same_shape else "stand-ins",
+                         sum(v <= alpha for v in each), len(each))
+    if np.isfinite(lone[0]).any():
+        z = np.full(mine.shape, np.nan)
+        for i, n in enumerate(names):
+            if n in alone:
+                z[i] = deviations(alone[n])
+        score = deviations(lone[0])
+        return Judgement(score, float(np.nanmin(lone[0])), _largest(score), z, names, "candidates")
+    z = against_classes(mine)
     score = fused(z, w)
-    target = int(np.nanargmax(score)) if np.isfinite(score).any() else 0
-    if basis == "classes":
-        null = np.delete(score, target)
-    return Judgement(score, p_largest(float(score[target]), null, len(score), freedom), target, z, names, basis)
+    target = _largest(score)
+    return Judgement(score, p_largest(float(score[target]), np.delete(score, target), k), target, z, names, "classes")
+
+
+def _largest(score: np.ndarray) -> int:
+    return int(np.nanargmax(score)) if np.isfinite(score).any() else 0
+
+
+def _against(mine: np.ndarray, others: np.ndarray, w: np.ndarray, lone: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, float]:
+    """(C, K) deviations from clean models, (K,) what they sum to, and the p-value of the largest; `lone` (K,) has to be small as well."""
+    z = against_references(mine, others)
+    turns = [fused(against_references(others[i], np.delete(others, i, axis=0)), w) for i in range(len(others))]
+    score = fused(z, w)
+    target = _largest(score)
+    p = p_largest(float(score[target]), np.concatenate(turns), len(score), 2 * (len(others) - 1))
+    return z, score, p if lone is None or not np.isfinite(lone[target]) else max(p, float(lone[target]))
+
+
+def _least(alone: Mapping[str, np.ndarray], k: int) -> np.ndarray:
+    """(K,) least of the channels' own p-values per class, paid for by the number of channels and classes; NaN where none speaks."""
+    if not alone:
+        return np.full(k, np.nan)
+    every = np.stack(list(alone.values()))
+    spoke = np.isfinite(every)
+    paid = np.where(spoke, every, 1.0).min(axis=0) * spoke.any(axis=1).sum() * k
+    return np.where(spoke.any(axis=0), np.minimum(paid, 1.0), np.nan)
 
 
 def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None = None, listener: Listener = deaf,
@@ -99,11 +141,19 @@ def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None 
     if usable:
         held = _references(view, [a for a in auditors if a.info.name in usable], options, listener, notes)
         references = len(held)
-        usable = {n: s for n, s in usable.items() if all(n in r for r in held)} if held else usable
-        judgement = judged(usable, held, {a.info.name: a.weight for a in auditors})
+        usable = {n: s for n, s in usable.items() if all(n in r for r, _ in held)} if held else usable
+        judgement = judged(usable, [r for r, _ in held], {a.info.name: a.weight for a in auditors},
+                           alone={n: a.p_alone for n in usable if (a := said[n]).p_alone is not None},
+                           others_alone=[p for _, p in held], same_shape=view.same_shape, alpha=options.alpha)
     findings: tuple[Finding, ...] = ()
     if judgement is not None and judgement.p_value <= options.alpha:
-        findings = (_finding(view, judgement, said, options),)
+        found = _finding(view, judgement, said, options)
+        if judgement.basis != "stand-ins" or (found.confirmed and found.effect is not None and found.effect[0] >= NEARLY_ALL):
+            findings = (found,)
+        else:
+            notes.append(f"class {found.target!r} stands out (p = {judgement.p_value:.2g}) from clean models of another shape, which know "
+                         "only roughly what is natural; no alarm is raised, as nothing that was recovered for it moves nearly all samples")
+    if findings:
         told = {findings[0].ability, *findings[0].agreeing}
         outcomes = [replace(o, status="found") if o.ability in told else o for o in outcomes]
     verdict, reason = _verdict(judgement, findings, outcomes, options)
@@ -111,7 +161,8 @@ def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None 
     return Report(
         subject={"kind": "model", "name": s.name, "modality": s.modality, "classes": len(s.classes), "fingerprint": s.fingerprint,
                  "clean_samples": 0 if clean is None else len(clean), "reference_models": references,
-                 "p_value": None if judgement is None or not np.isfinite(judgement.p_value) else judgement.p_value},
+                 "p_value": None if judgement is None or not np.isfinite(judgement.p_value) else judgement.p_value,
+                 "false_positives": _false_positives(judgement, options.alpha)},
         verdict=verdict, reason=reason, alpha=options.alpha, poisoned_at_least=0, findings=findings, outcomes=(*first, *outcomes),
         plan={"auditors": {a.info.name: a.parameters() for a in auditors}, "alpha": options.alpha, "controls": options.controls,
               "judgement": None if judgement is None else judgement.to_dict()},
@@ -143,8 +194,8 @@ def _each(view: AuditView, auditors: Sequence[Auditor], options: Options,
 
 
 def _references(view: AuditView, auditors: Sequence[Auditor], options: Options, listener: Listener,
-                notes: list[str]) -> list[dict[str, np.ndarray]]:
-    """(K,) statistics by channel of every reference model, by the same streams as the suspect's."""
+                notes: list[str]) -> list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
+    """(K,) statistics, and p-values of their own, by channel of every reference model, by the same streams as the suspect's."""
     listener(Started("reference models", len(auditors), len(auditors) + 1))
     started = time.perf_counter()
     try:
@@ -155,15 +206,18 @@ def _references(view: AuditView, auditors: Sequence[Auditor], options: Options, 
         twins = ()
     out = []
     for twin in twins:
-        said = {}
+        said, alone = {}, {}
         for a in auditors:
             key = f"{twin.suspect.fingerprint}/{a!r}"
             known = options.recall(key)
             if known is None:
-                known = np.asarray(a(twin, generator(options.seed, a.info.name)).statistic, np.float64)
+                done = a(twin, generator(options.seed, a.info.name))
+                known = np.asarray(done.statistic, np.float64)
                 options.keep(key, known)
+                if done.p_alone is not None:
+                    alone[a.info.name] = done.p_alone
             said[a.info.name] = known
-        out.append(said)
+        out.append((said, alone))
     listener(Finished("reference models", "found" if out else "nothing", time.perf_counter() - started))
     return out
 
@@ -185,8 +239,12 @@ def _finding(view: AuditView, j: Judgement, said: dict[str, Audited], options: O
         evidence=(*(() if shown is None else shown.evidence), *evidence), agreeing=agreeing[1:])
 
 
+AGAINST = {"references": "the same class of clean models of the same shape", "classes": "the model's other classes",
+           "stand-ins": "the same class of clean models of another shape", "candidates": "the ordinary ones of the candidates"}
+
+
 def _because(j: Judgement, classes: Sequence[str], shown: Transplant | None) -> str:
-    against = "the same class of clean models of the same shape" if j.basis == "references" else "the model's other classes"
+    against = AGAINST[j.basis]
     parts = [f"{n} {z:+.1f}" for n, z in zip(j.names, j.channels[:, j.target], strict=True) if np.isfinite(z)]
     text = f"Held against {against}, class {classes[j.target]!r} stands out, in deviations: {', '.join(parts)}."
     return text + ("" if shown is None else f" {shown.words}")
@@ -206,6 +264,8 @@ def _verdict(j: Judgement | None, findings: Sequence[Finding], outcomes: Sequenc
                                 "clean models of the same shape are trained for comparison")
     if failed:
         return "inconclusive", "nothing found, and these checks failed: " + ", ".join(failed)
+    if j.p_value <= options.alpha:
+        return "no evidence", f"one class stands out (p = {j.p_value:.2g}) from models of another shape, but no trigger was confirmed"
     return "no evidence", f"{len(j.names)} checks ran and no class stands out (p = {j.p_value:.2g}, alpha {options.alpha:g})"
 
 
@@ -214,10 +274,22 @@ def _assurance(j: Judgement | None, references: int, clean: bool) -> tuple[str, 
         return ()
     if j.basis == "references":
         return (f"calibrated on {references} clean models of the same shape, trained on the clean samples",)
+    if j.basis == "stand-ins":
+        return (f"calibrated on {references} clean models of another shape that were trained on the clean samples, and against ordinary "
+                "words where there are any: lower assurance",)
+    if j.basis == "candidates":
+        return ("calibrated across the ordinary candidates that were tried: lower assurance; 20 clean samples of each class raise it",)
     if not clean:
         return ("no clean samples: pictures that the network itself takes for its classes stood in for them; calibrated across the model's "
                 "own classes (MAD, Bonferroni): lower assurance",)
     return ("calibrated across the model's own classes (MAD, Bonferroni): lower assurance; clean data in number would raise it",)
+
+
+def _false_positives(j: Judgement | None, alpha: float) -> dict[str, Any]:
+    """How often this audit calls clean models: measured on the references in turn, else the bound that it was calibrated to."""
+    if j is None or not j.of:
+        return {"basis": "none" if j is None else "calibrated", "bound": alpha}
+    return {"basis": "measured", "called": j.called, "of": j.of, "upper": round(clopper_pearson(j.called, j.of)[1], 4), "bound": alpha}
 
 
 def _overview(view: AuditView, j: Judgement | None, said: dict[str, Audited]) -> tuple[Evidence, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bezoar import api, remedy
+from bezoar import api, material, remedy
 from bezoar.core.ability import Reading
 from bezoar.core.errors import UsageError
 from bezoar.core.inputs import Images, Texts
@@ -46,7 +46,7 @@ class Guard:
     def __call__(self, inputs: object) -> Guarded:
         """Answer inputs, as `data` of `scan` without labels. Raises UsageError for another kind of data than the model reads."""
         data = api.load(inputs)
-        x = remedy.rows(self.suspect, data)
+        x = material.rows(self.suspect, data)
         logits, p = self._filter.p_values(x)
         flagged = p <= self.rate
         probabilities = _softmax(logits)
@@ -88,8 +88,8 @@ def guard(model: Any, clean: object, y: object = None, *, report: str | Path | R
     if not 0 < rate < 1 or mixes < 0:
         raise UsageError(f"rate {rate} is a share between 0 and 1, mixes {mixes} a number of passes", advice="the defaults are 0.01 and 0")
     suspect = remedy.opened(model, factory=factory, classes=classes, shape=shape, pixels=pixels)
-    module, tensor = remedy.on_processor(suspect)
-    trusted, _ = remedy.samples(suspect, api.load(clean, y, reading))
+    module, tensor = material.on_processor(suspect)
+    trusted, _ = material.samples(suspect, api.load(clean, y, reading))
     if purify and suspect.modality != "image":
         raise UsageError(f"{suspect.modality} inputs cannot be washed", advice="leave purify out")
     if 1 / (len(trusted) - len(trusted) // 2 + 1) > rate:

@@ -8,13 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bezoar.core.audit import Audited, AuditView
+from bezoar.core.candidates import held_out, width
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import BezoarError
 from bezoar.core.evidence import Bars, Evidence, Picture
 from bezoar.core.image_triggers import Overlay, Patch
-from bezoar.core.inputs import Images
+from bezoar.core.inputs import Images, Inputs, Table, Texts
 from bezoar.core.suspect import Suspect
+from bezoar.core.table_triggers import Values
+from bezoar.core.text_triggers import Phrases
 from bezoar.core.trigger import Trigger
+from bezoar.maths.multiple import clopper_pearson
 
 WORKS = 0.5
 """Least share of samples that a confirmed trigger moves."""
@@ -49,6 +53,8 @@ def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: n
         return None
     try:
         data = view.samples()
+        if data.modality != "image":
+            data = data.take(np.flatnonzero(held_out(len(data)))) if held_out(len(data)).any() else data
         assert data.labels is not None
         answers = view.suspect.predict(data.inputs).argmax(axis=1)
         hosts = data.take(np.flatnonzero((data.labels.codes != target) & (answers != target))[:300])
@@ -58,17 +64,20 @@ def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: n
         enough = [i for i, share in enumerate(works) if share >= max(0.7 * max(works), 1e-9)] or [int(np.argmax(works))]
         chosen = min(enough, key=lambda i: size_of(offered[i], view.suspect.shape))
         best, success = offered[chosen], works[chosen]
-        drawn = [moved(view.suspect, c, hosts, target, rng) for c in (control(best, rng) for _ in range(controls)) if c is not None]
+        others = (control(best, rng, data.inputs) for _ in range(controls))
+        drawn = [moved(view.suspect, c, hosts, target, rng) for c in others if c is not None]
         twins = [moved(t.suspect, best, hosts, target, rng) for t in view.references()]
     except BezoarError:
         return None
     worst = float(np.quantile(drawn, 0.95)) if drawn else float("nan")
     elsewhere = float(np.mean(twins)) if twins else float("nan")
     confirmed = success >= WORKS and success > 2 * worst and not elsewhere > success / 2
-    parts = [f"Put on {len(hosts)} clean samples of other classes, the recovered trigger moves {success:.0%} of them there",
+    low, high = clopper_pearson(round(success * len(hosts)), len(hosts))
+    parts = [f"Put on {len(hosts)} clean samples of other classes, the recovered trigger moves {success:.0%} of them there "
+             f"(95% interval {low:.0%} to {high:.0%})",
              f"95 of 100 matched controls at most {worst:.0%}"]
     if twins:
-        parts.append(f"on clean models of the same shape it moves {elsewhere:.0%}")
+        parts.append(f"on clean models of {'the same' if view.same_shape else 'another'} shape it moves {elsewhere:.0%}")
     return Transplant(best, success, worst, elsewhere, confirmed, _shown(view, best, hosts, target, rng), "; ".join(parts) + ".")
 
 
@@ -78,11 +87,25 @@ def size_of(trigger: Trigger, shape: tuple[int, ...]) -> float:
         return float(trigger.mask.sum()) / max(float(np.prod(shape[:2])) if shape else float(trigger.mask.size), 1.0)
     if isinstance(trigger, Overlay):
         return (trigger.alpha or 1.0) * float(np.sqrt((trigger.pattern.astype(np.float64) ** 2).mean())) / 255
-    return 1.0
+    return float(width(trigger))
 
 
-def control(trigger: Trigger, rng: np.random.Generator) -> Trigger | None:
-    """A trigger of the same size and strength: the same pixels in another order, at another place."""
+def control(trigger: Trigger, rng: np.random.Generator, inputs: Inputs | None = None) -> Trigger | None:
+    """A trigger of the same size and strength: the same pixels in another order, at another place; as many other words, or other values
+    of the same columns, out of `inputs`."""
+    if isinstance(trigger, Phrases) and isinstance(inputs, Texts):
+        own = {w.lower() for p in trigger.phrases for w in p.split()}
+        drawn = (str(rng.choice(inputs.values)).split() for _ in range(20 * width(trigger)))
+        words = list(dict.fromkeys(str(rng.choice(d)) for d in drawn if d and own.isdisjoint(w.lower() for w in d)))[:width(trigger)]
+        return Phrases(tuple(words), place=trigger.place) if len(words) == width(trigger) else None
+    if isinstance(trigger, Values) and isinstance(inputs, Table):
+        row = int(rng.integers(len(inputs)))
+        cells = {n: inputs[n] for n in trigger.columns}
+        known = [c.values[row] >= 0 if c.kind == "category" else np.isfinite(c.values[row]) for c in cells.values()]
+        if not all(known):
+            return None
+        return Values(trigger.columns, tuple(c.levels[c.values[row]] if c.kind == "category" else f"{c.values[row]:.17g}"
+                                             for c in cells.values()))
     if isinstance(trigger, Patch):
         h, w = trigger.mask.shape
         order = rng.permutation(h * w)

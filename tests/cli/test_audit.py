@@ -30,12 +30,15 @@ def bench(tmp_path_factory):
         (place / "photos" / name).mkdir(parents=True)
         for i, picture in enumerate(x[codes == c][:10]):
             Image.fromarray(picture).save(place / "photos" / name / f"{i}.png")
+    (place / "reported").mkdir()
+    for i, picture in enumerate(x[::9]):
+        Image.fromarray(picture).save(place / "reported" / f"{i}.png")
     return place
 
 
 def test_the_examples_run_as_printed(bezoar, bench):
     lines = [line.strip() for line in EPILOG.splitlines() if line.strip().startswith("bezoar ")]
-    assert len(lines) == 2
+    assert len(lines) == 3
     for line in lines:
         done = bezoar(*shlex.split(line)[1:], cwd=bench)
         assert done.code in (0, 1), (line, done.err)

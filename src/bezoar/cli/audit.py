@@ -16,6 +16,8 @@ EPILOG = """Examples:
 
   bezoar audit model.safetensors --data photos/ --out audit
 
+  bezoar audit model.safetensors --data photos/ --inputs reported/ --out audit-inputs
+
   bezoar audit model.safetensors --classes cat,dog,bird,fish,hen --shape 32x32 --effort quick --fail-on poisoned"""
 TUNING = """
 
@@ -29,10 +31,11 @@ Before tuning, and after:
 
 
 def audit(
-    model: Annotated[str, typer.Argument(help="A model file: safetensors, .pt or .pth weights, ONNX.")],
+    model: Annotated[str, typer.Argument(help="A model file (safetensors, .pt or .pth weights, ONNX), or an http(s) address.")],
     out: Annotated[Path, typer.Option(help="Folder for report.json, report.html, report.sarif.")] = Path("bezoar-audit"),
     factory: Annotated[str, typer.Option("--model", help="package.module:function that builds the network; inferred if known.")] = "",
     data: Annotated[str, typer.Option(help="Clean samples that you trust, in any format DATA can have; a handful is enough.")] = "",
+    inputs: Annotated[str, typer.Option(help="Inputs of unknown origin: which carry a trigger, what decides? Needs --data.")] = "",
     classes: Annotated[str, typer.Option(help="Names of the model's classes in their order, with commas between.")] = "",
     shape: Annotated[str, typer.Option(help="Height x width of the pictures it reads, such as 32x32.")] = "",
     pixels: Annotated[str, typer.Option(help="How pictures are scaled: -1..1, 0..1 or imagenet; inferred where it is said.")] = "",
@@ -66,6 +69,8 @@ def audit(
     names = [c.strip() for c in classes.split(",")] if classes else ()
     if (encoder or base) and not data:
         raise UsageError(f"{'--encoder' if encoder else '--base'} needs clean pictures", advice="give 20 or more with --data")
+    if inputs and (encoder or base):
+        raise UsageError("--inputs asks about a whole model", advice="leave out --encoder and --base")
     with Progress(quiet or as_json) as progress:
         if base:
             report = inheritance.audit_inheritance(
@@ -81,9 +86,9 @@ def audit(
         else:
             progress(Note(auditing.cost(effort, bool(data))))
             report = auditing.audit(
-                model, factory=factory, data=data or None, reading=how, classes=names, shape=auditing.shape_of(shape), pixels=pixels,
-                effort=effort, alpha=alpha, seed=seed, auditors=auditor or None, without=without or [], baseline=baseline, out=out,
-                listener=progress)
+                model, factory=factory, data=data or None, inputs=inputs or None, reading=how, classes=names,
+                shape=auditing.shape_of(shape), pixels=pixels, effort=effort, alpha=alpha, seed=seed, auditors=auditor or None,
+                without=without or [], baseline=baseline, out=out, listener=progress)
     if as_json:
         sys.stdout.write(api.render(report, "json").decode() + "\n")
     else:

@@ -25,14 +25,17 @@ class AuditView:
     suspect   the model
     clean     samples that are trusted, labels in the order of the suspect's classes; None in data-free mode
     training  the data it was trained on, where they are at hand; None
+    same_shape  whether the reference models are of the suspect's own architecture
     """
 
     def __init__(self, suspect: Suspect, clean: Dataset | None = None, training: Dataset | None = None, *,
-                 references: Callable[[], Sequence[Suspect]] | None = None) -> None:
+                 references: Callable[[], Sequence[Suspect]] | None = None, same_shape: bool = True) -> None:
         self.suspect = suspect
+        self.same_shape = same_shape
         self.clean = clean
         self.training = training
         self._references = references
+        self._peers: tuple[AuditView, ...] | None = None
         self._kept: dict[str, Any] = {}
 
     @property
@@ -64,7 +67,23 @@ class AuditView:
         make = self._references
         if make is None:
             return ()
-        return self.once("references", lambda: tuple(AuditView(s, self.clean) for s in make()))
+        return self.once("references", lambda: _together([AuditView(s, self.clean) for s in make()]))
+
+    def beside(self, suspect: Suspect) -> AuditView:
+        """A view of another model of the same classes, with the same samples and the same reference models."""
+        view = AuditView(suspect, self.clean, self.training, references=tuple, same_shape=self.same_shape)
+        view._kept["references"] = self.references()
+        return view
+
+    def peers(self) -> tuple[AuditView, ...]:
+        """Views of clean models to hold this one against: the references, and for one of these the others."""
+        return self.references() if self._peers is None else self._peers
+
+
+def _together(views: Sequence[AuditView]) -> tuple[AuditView, ...]:
+    for i, view in enumerate(views):
+        view._peers = tuple(v for j, v in enumerate(views) if j != i)
+    return tuple(views)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +96,8 @@ class Audited:
     trigger    the recovered trigger, or None; `success` the share of clean samples of other classes that it moves to `target`
     tried      triggers by class code, where more than one was recovered
     evidence   pictures and plots for the report
+    p_alone    (K,) where the channel has a null of its own (ordinary words): that the class's best candidate is one of these by chance;
+               NaN = could not say
     """
 
     statistic: np.ndarray
@@ -86,6 +107,7 @@ class Audited:
     tried: tuple[tuple[int, Trigger], ...] = ()
     notes: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    p_alone: np.ndarray | None = None
 
 
 class Auditor(Ability, ABC):

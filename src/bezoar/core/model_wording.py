@@ -39,11 +39,27 @@ def sure(report: Report) -> str:
         base = f"p = {p:.2g}. {base}"
     if report.subject.get("what") == "tuned model":
         return f"{base} Held against matched controls: the same pixels at other places and in another order."
+    told = report.plan.get("judgement")
+    basis = told.get("basis") if isinstance(told, dict) else None
     if isinstance(twins, int) and twins:
-        return f"{base} Calibrated on {twins} clean models of the same shape."
+        shape = "of another shape: lower assurance" if basis == "stand-ins" else "of the same shape"
+        return f"{base} Calibrated on {twins} clean models {shape}. {false_alarms(report)}".rstrip()
     if report.subject.get("what") in ("encoder", "adapter"):
         return "There was nothing to hold it against: clean ones of the same shape (--references) would tell what is natural."
-    return f"{base} Calibrated across the model's own classes only: lower assurance."
+    across = "the ordinary candidates that were tried" if basis == "candidates" else "the model's own classes"
+    return f"{base} Calibrated across {across} only: lower assurance. {false_alarms(report)}".rstrip()
+
+
+def false_alarms(report: Report) -> str:
+    """How often this very audit calls clean models, measured where it could be; '' for reports that do not say."""
+    told = report.subject.get("false_positives")
+    if not isinstance(told, dict):
+        return ""
+    called, of, upper = (told.get(k) for k in ("called", "of", "upper"))
+    if told.get("basis") == "measured" and isinstance(called, int) and isinstance(of, int) and isinstance(upper, float):
+        return (f"Measured false alarms: of {of} clean models, each audited in the same way against the others, {called} "
+                f"{'was' if called == 1 else 'were'} called (95% interval up to {upper:.0%}).")
+    return "Its false-alarm rate was not measured here, for want of clean models to try it on: alpha is what it is calibrated to."
 
 
 def unseen(report: Report) -> str:
@@ -98,6 +114,8 @@ def _before_tuning(report: Report, model: str, written: str) -> list[tuple[str, 
 
 def sureness(finding: Finding) -> str:
     """How sure the finding is."""
+    if finding.members:
+        return f"As many clean inputs would be flagged with a probability of about {finding.p_value:.2g}."
     parts = [f"A clean model would show this with a probability of about {finding.p_value:.2g}."]
     if finding.confirmed is not None and finding.effect:
         word = "Confirmed" if finding.confirmed else "Not confirmed"

@@ -74,3 +74,69 @@ def p_largest(largest: float, null: np.ndarray, classes: int, freedom: int = 0) 
         return float("nan")
     spread = float(np.std(null, ddof=1)) * np.sqrt(1 + 1 / len(null))
     return float(min(1.0, classes * t.sf((largest - float(null.mean())) / max(spread, 1e-9), freedom or len(null) - 1)))
+
+
+SLIGHT = 0.5
+"""Log-odds; effects below this differ by chance."""
+LEAST_CANDIDATES = 200
+"""Fewer candidates than these show no tail."""
+
+
+def tail_place(groups: int) -> int:
+    """The rank (from 0) among so many candidates that stands for the largest ordinary one."""
+    return min(max(5, groups // 100), groups - 1)
+
+
+def best_over_tail(effects: np.ndarray) -> np.ndarray:
+    """(K,) logarithm of the largest of (G, K) effects, in log-odds, over what the largest ordinary ones (the best hundredth) reach.
+
+    >>> best_over_tail(np.r_[np.linspace(0, 1, 500), 8.0][:, None]).round(1).tolist()
+    [1.7]
+    """
+    ordered = -np.sort(-effects, axis=0)
+    return np.asarray(_size(ordered[0]) - _size(ordered[tail_place(len(ordered))]))
+
+
+def _size(effects: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log(np.maximum(effects, 0) + SLIGHT))
+
+
+def p_best_candidate(effects: np.ndarray) -> np.ndarray:
+    """(K,) chance that the largest of (G, K) effects of ordinary candidates is as far out as this one.
+
+    The hundred next to the few best are taken for the tail of a power law (Hill 1975), in which the largest of all lies by chance where it
+    lies; the three best are left out of its fit, as a trigger may hold them. NaN for fewer than 200 candidates.
+
+    >>> clean = np.random.default_rng(0).exponential(size=(2000, 1))
+    >>> bool(p_best_candidate(clean)[0] > 0.05), bool(p_best_candidate(np.r_[clean, [[90.0]]])[0] < 0.01)
+    (True, True)
+    """
+    if len(effects) < LEAST_CANDIDATES:
+        return np.full(effects.shape[1], np.nan)
+    k = tail_place(len(effects))
+    ordered = _size(-np.sort(-effects, axis=0)[:k + 1])
+    slope = np.maximum((ordered[3:k] - ordered[k]).sum(axis=0) / max(k - 3, 1), 0.02)
+    # the k - 3 middle ones stand for k that hold the largest too: their mean falls short by what the left-out ones would have added
+    slope *= _short(k)
+    return np.asarray(-np.expm1(k * np.log1p(-np.minimum(np.exp(-(ordered[0] - ordered[k]) / slope), 1 - 1e-12))))
+
+
+def _short(k: int) -> float:
+    """Mean of k exponentials over the mean of all but the three largest of them (Renyi's representation).
+
+    >>> round(_short(20), 2)
+    1.82
+    """
+    ranks = np.array([sum(1 / j for j in range(i, k + 1)) for i in range(1, k + 1)])
+    return float(ranks.mean() / ranks[3:].mean())
+
+
+def deviations(p: np.ndarray) -> np.ndarray:
+    """One-sided p-values as deviations of a normal variable; NaN stays NaN.
+
+    >>> deviations(np.array([0.5, 0.025])).round(2).tolist()
+    [0.0, 1.96]
+    """
+    from scipy.stats import norm
+
+    return np.asarray(norm.isf(np.clip(p, 1e-15, 1 - 1e-15)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from bezoar.core.audit import AuditView
 from bezoar.core.errors import Unavailable
 from bezoar.core.image_triggers import fit
-from bezoar.core.inputs import Images
+from bezoar.core.inputs import Images, Table, Texts
 from bezoar.core.suspect import Suspect, weights_digest
 from bezoar.networks import training
 from bezoar.networks.image_victim import brought
@@ -59,7 +60,7 @@ def anew(module: Any) -> Any:
 
 def twins(view: AuditView, count: int, seed: int, cache: Path | None = None) -> tuple[Suspect, ...]:
     """`count` clean twins, trained on the view's clean samples; with `cache`, a folder, those of the same architecture, samples and
-    seed are read instead of trained (NPZ of numbers). Raises Unavailable where the samples are too few, or are no pictures.
+    seed are read instead of trained (NPZ of numbers). Raises Unavailable where the samples are too few, or cannot be read into an array.
     """
     suspect, data = view.suspect, view.samples()
     module = view.module()
@@ -67,17 +68,42 @@ def twins(view: AuditView, count: int, seed: int, cache: Path | None = None) -> 
     sizes = np.bincount(data.labels.codes, minlength=len(suspect.classes))
     if sizes.min() < LEAST:
         raise Unavailable(f"{LEAST} clean samples of each class (the least has {sizes.min()})")
-    if not isinstance(data.inputs, Images) or len(suspect.shape) != 3:
-        raise Unavailable("pictures to train twins on")
-    x, codes = _rows(data.inputs, suspect.shape), data.labels.codes
+    x, tensor, how = _material(suspect, data.inputs)
+    codes = data.labels.codes
     shapes = {k: tuple(v.shape) for k, v in module.state_dict().items()}
     kind = hashlib.sha256(f"bezoar.twin/1\0{module!r}\0{shapes}\0{data.fingerprint}\0{suspect.shape}\0{seed}\0{STEPS}".encode())
     out = []
     for i in range(count):
         place = None if cache is None else cache / f"{kind.hexdigest()[:32]}-{i}.npz"
-        twin = _kept(module, place) or _trained(suspect, x, codes, np.random.default_rng([seed, i]), place)
+        twin = _kept(module, place) or _trained(suspect, x, codes, np.random.default_rng([seed, i]), place, tensor, how)
         out.append(_like(suspect, twin, f"twin {i}"))
     return tuple(out)
+
+
+def _material(suspect: Suspect, inputs: Any) -> tuple[np.ndarray, Callable[[Any], Any], dict[str, Any]]:
+    """Rows to train on, what makes them an input of the network, and how such networks are trained."""
+    import torch
+
+    make = suspect.tensor
+    assert make is not None
+    if isinstance(inputs, Images) and len(suspect.shape) == 3:
+        return _rows(inputs, suspect.shape), lambda rows: make(rows).cpu(), {"shift": 1 if min(suspect.shape[:2]) >= 16 else 0}
+    seen = make(_read(suspect, inputs))
+    if not isinstance(seen, torch.Tensor) or len(seen) != len(inputs):
+        raise Unavailable("samples that become one tensor, to train twins on")
+    return seen.cpu().numpy(), torch.from_numpy, {"rate": 0.005}
+
+
+def _read(suspect: Suspect, inputs: Any) -> np.ndarray:
+    """(n, ...) rows as the suspect's `tensor` takes them."""
+    if isinstance(inputs, Images) and len(suspect.shape) == 3:
+        return _rows(inputs, suspect.shape)
+    if isinstance(inputs, Texts):
+        return inputs.values
+    matrix = getattr(suspect.answer, "matrix", None)
+    if not isinstance(inputs, Table) or matrix is None:
+        raise Unavailable("pictures, texts, or a table whose columns are known, to train twins on")
+    return np.asarray(matrix(inputs))
 
 
 def _rows(inputs: Images, shape: tuple[int, ...]) -> np.ndarray:
@@ -88,15 +114,13 @@ def _rows(inputs: Images, shape: tuple[int, ...]) -> np.ndarray:
     return np.stack([fit(p, h, w) for p in inputs.read(np.arange(len(inputs)))])
 
 
-def _trained(suspect: Suspect, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator, place: Path | None) -> Any:
+def _trained(suspect: Suspect, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator, place: Path | None,
+             tensor: Callable[[Any], Any], how: dict[str, Any]) -> Any:
     import torch
 
-    assert suspect.tensor is not None
-    tensor = suspect.tensor
     epochs = max(10, -(-STEPS * 128 // len(x)))
     with training.seeded(int(rng.integers(1 << 31))):
-        fresh = training.fit(anew(suspect.module).cpu(), x, codes, rng, tensor=lambda rows: tensor(rows).cpu(), epochs=epochs,
-                             shift=1 if min(suspect.shape[:2]) >= 16 else 0)
+        fresh = training.fit(anew(suspect.module).cpu(), x, codes, rng, tensor=tensor, epochs=epochs, **how)
     if place is not None:
         place.parent.mkdir(parents=True, exist_ok=True)
         part = place.with_suffix(".part")
@@ -131,6 +155,6 @@ def _like(suspect: Suspect, module: Any, name: str) -> Suspect:
 
     def answer(inputs: Any) -> np.ndarray:
         with training.seeded(0):
-            return training.probabilities(module, _rows(inputs, suspect.shape), tensor=put)
+            return training.probabilities(module, _read(suspect, inputs), tensor=put)
 
     return replace(suspect, name=name, fingerprint=weights_digest(weights), answer=answer, module=module, tensor=put, notes=())

@@ -227,6 +227,10 @@ class _Answer:
                 raise AbilityFailed("the model does not answer with one row of logits per input", advice="wrap it so that it does")
             return np.asarray(torch.softmax(logits.float(), dim=1).cpu().numpy(), np.float32)
 
+    def matrix(self, table: Inputs) -> np.ndarray:
+        """(n, d) float32: a table as the model reads it."""
+        return _matrix(table, self.shape, self.code)
+
     def _batches(self, inputs: Inputs) -> Any:
         if self.modality == "image":
             if not isinstance(inputs, Images):
@@ -239,7 +243,7 @@ class _Answer:
                 raise UsageError("the model reads texts", advice="give texts to ask it about")
             yield from (inputs.values[i:i + BATCH] for i in range(0, len(inputs), BATCH))
         else:
-            matrix = _matrix(inputs, self.shape, self.code)
+            matrix = self.matrix(inputs)
             yield from (matrix[i:i + 4096] for i in range(0, len(matrix), 4096))
 
 

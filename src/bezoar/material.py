@@ -1,0 +1,65 @@
+"""What a model is given to work on: its network on the processor, and samples as rows that it reads."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bezoar.core.dataset import Dataset
+from bezoar.core.errors import UsageError
+from bezoar.core.escape import line
+from bezoar.core.image_triggers import fit
+from bezoar.core.inputs import Images, Texts
+from bezoar.core.model_repair import Samples
+from bezoar.core.suspect import Suspect
+
+
+def on_processor(suspect: Suspect) -> tuple[Any, Callable[[Any], Any]]:
+    """A copy of the module that stands on the processor, and what makes its inputs there. Raises UsageError for a black box."""
+    make = suspect.tensor
+    if suspect.module is None or make is None:
+        raise UsageError(f"{line(suspect.name)} is a black box: it shows no layers", advice="give the weights themselves")
+    return copy.deepcopy(suspect.module).cpu().eval(), lambda rows: make(rows).cpu()
+
+
+def samples(suspect: Suspect, data: Dataset) -> tuple[Samples, tuple[str, ...]]:
+    """Rows and codes as the model has them, and what was inferred. Raises UsageError where data and model do not belong together."""
+    x = rows(suspect, data)
+    if data.labels is None:
+        raise UsageError("trusted samples need labels", advice="name the label column with --label")
+    if len(np.unique(data.labels.codes[data.labels.codes >= 0])) < 2:
+        raise UsageError("trusted samples of one class cannot tell what a repair costs", advice="give samples of every class")
+    names = data.labels.classes
+    notes: tuple[str, ...] = ()
+    place = {c: i for i, c in enumerate(suspect.classes)}
+    if set(names) <= set(place):
+        codes = np.array([place[c] for c in names] + [-1])[data.labels.codes]
+    elif len(names) == len(suspect.classes) and suspect.classes == tuple(str(i) for i in range(len(names))):
+        codes = data.labels.codes
+        notes = ("the model names no classes: those of the data were taken, in their order: " + ", ".join(line(n, 40) for n in names[:20]),)
+    else:
+        strange = sorted(set(names) - set(place))
+        raise UsageError(f"the model has no class {line(strange[0], 60)!r}",
+                         advice="it has: " + ", ".join(line(c, 40) for c in suspect.classes[:20]))
+    return Samples(x, np.asarray(codes, np.int64)), notes
+
+
+def rows(suspect: Suspect, data: Dataset) -> np.ndarray:
+    """(n, ...) rows as the model reads them: pictures at its size, texts as they are. Raises UsageError for tables."""
+    inputs = data.inputs
+    if data.modality != suspect.modality:
+        raise UsageError(f"the model reads {suspect.modality}, the data are {data.modality}", advice="give samples of its kind")
+    if isinstance(inputs, Texts):
+        return inputs.values
+    if not isinstance(inputs, Images):
+        raise UsageError("models of tables are audited, not repaired", advice="train it again without the flagged rows (`bezoar clean`)")
+    height, width = suspect.shape[:2]
+    if inputs.uniform and len(inputs) and tuple(inputs.sizes[0]) == (height, width):
+        return inputs.dense()
+    out = np.zeros((len(inputs), height, width, 3), np.uint8)
+    for some, batch in inputs.chunks():
+        out[some] = np.stack([fit(p, height, width) for p in batch])
+    return out
