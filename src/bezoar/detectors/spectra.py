@@ -34,6 +34,8 @@ CONTRADICTION = 2.0
 """Nats by which the content of a group's members has to contradict their label before the label is called changed."""
 
 
+HALF, TORN = 0.2, 8.0
+"""A class is torn in two where each part has so much of it, and their middles are so many deviations apart."""
 EMPTY = 0.05
 """A gap that holds so few rows, in parts of the group, is empty."""
 
@@ -47,6 +49,8 @@ class _Candidate:
     member: np.ndarray
     scores: np.ndarray
     strength: float
+    half: bool = False
+    """Whether the class has no bulk: the scores are from the middle of the other half."""
 
 
 class Spectra(Detector):
@@ -93,6 +97,7 @@ class Spectra(Detector):
                 whitening.sphere(z, self.rank, np.random.default_rng(seed))
             whitening.same_energy(z)
             found = [c for code in large for c in self._search(z, codes, large, int(code), doubt, level, near, seed)]
+            found += [c for code in large for c in self._torn(z, codes, int(code), near, seed)]
             for c, value in zip(found, _p_values(found), strict=True):
                 if value <= self.alpha:
                     group = self._group(view, z, c, float(value), doubt)
@@ -144,8 +149,22 @@ class Spectra(Detector):
             out.append(_Candidate(code, rows, member[:, j], scores[:, j], worth))
         return out
 
+    def _torn(self, z: np.ndarray, codes: np.ndarray, code: int, near: np.ndarray, seed: int) -> list[_Candidate]:
+        """Where a class falls in two: the part whose rows are no kin, being drawn from anywhere."""
+        rows = np.flatnonzero(codes == code)
+        axes, _ = whitening.directions(z[rows], 2, np.random.default_rng(seed + 1))
+        beyond, s, apart = matched.halves(z[rows], axes, HALF)
+        out = []
+        for j in np.flatnonzero(apart > TORN):
+            sides = ((beyond[:, j], s[:, j]), (~beyond[:, j], apart[j] - s[:, j]))
+            kin, (member, own) = min(((matched.kinship(near, rows[m], len(rows)), (m, v)) for m, v in sides), key=lambda pair: pair[0])
+            if kin < 1 and matched.between(member, own) < EMPTY:
+                worth = member.sum() * (np.log(member.mean()) + 3.78 + 1.3 * (apart[j] - 2)) * (1 - kin)
+                out.append(_Candidate(code, rows, member, own, float(worth), half=True))
+        return out
+
     def _group(self, view: View, z: np.ndarray, c: _Candidate, p: float, doubt: np.ndarray) -> Group:
-        scores, chance = matched.settle(z[c.rows], c.member)
+        scores, chance = (c.scores, matched.mixed(c.scores, c.member.astype(float))) if c.half else matched.settle(z[c.rows], c.member)
         inside = chance > 0.5
         members = c.rows[inside]
         order = np.argsort(-chance[inside], kind="stable")

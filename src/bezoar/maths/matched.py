@@ -154,17 +154,52 @@ def settle(unit: np.ndarray, member: np.ndarray, rounds: int = 3) -> tuple[np.nd
     s = np.zeros(len(unit))
     for _ in range(rounds):
         s = standard(outside_scores(unit, (chance > 0.5)[:, None])[0])[:, 0].astype(np.float64)
-        share, middle = max(chance.mean(), 1e-4), float(np.median(s[chance > 0.5]))
-        spread = max(1.2, 1.4826 * float(np.median(np.abs(s[chance > 0.5] - middle))))
-        for _ in range(10):
-            bulk = 0.98 * np.exp(-0.5 * s**2) / 2.507 + 0.02 * 0.7 * np.exp(-0.7 * np.maximum(s, 0))
-            group = np.exp(-0.5 * ((np.minimum(s, middle) - middle) / spread) ** 2) / (2.507 * spread)
-            new = share * group / (share * group + (1 - share) * bulk)
-            if new.sum() < 2:
-                break
-            share, middle = float(new.mean()), float((new * s).sum() / new.sum())
-            spread = max(1.2, float(np.sqrt((new * (s - middle) ** 2).sum() / new.sum())))
-            chance = new
+        chance = mixed(s, chance)
         if (chance > 0.5).sum() < 3:
             return s, member.astype(np.float64)
     return s, chance
+
+
+def mixed(s: np.ndarray, chance: np.ndarray, rounds: int = 10) -> np.ndarray:
+    """(n,) probability of each row to belong, from its standard score (n,) and a first guess, by expectation and maximisation."""
+    share, middle = max(chance.mean(), 1e-4), float(np.median(s[chance > 0.5]))
+    spread = max(1.2, 1.4826 * float(np.median(np.abs(s[chance > 0.5] - middle))))
+    for _ in range(rounds):
+        bulk = 0.98 * np.exp(-0.5 * s**2) / 2.507 + 0.02 * 0.7 * np.exp(-0.7 * np.maximum(s, 0))
+        group = np.exp(-0.5 * ((np.minimum(s, middle) - middle) / spread) ** 2) / (2.507 * spread)
+        new = share * group / (share * group + (1 - share) * bulk)
+        if new.sum() < 2:
+            break
+        share, middle = float(new.mean()), float((new * s).sum() / new.sum())
+        spread = max(1.2, float(np.sqrt((new * (s - middle) ** 2).sum() / new.sum())))
+        chance = new
+    return chance
+
+
+def halves(unit: np.ndarray, axes: np.ndarray, least: float = 0.1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The widest gap of the rows `unit` (n, p) along each of `axes` (t, p), with at least the part `least` of them on either side.
+
+    Returns who is beyond it, (n, t) bool; positions (n, t) in robust deviations of the wider side from the middle of the near side;
+    and how far the middles of both sides are apart in these (t,). A class of which half carries a pattern has no bulk from which the rest
+    could deviate, but it falls apart.
+
+    >>> rows = np.array([[0.0], [0.1], [0.2], [0.3], [5.0], [5.1], [5.2]])
+    >>> halves(rows, np.array([[1.0]]))[0][:, 0].tolist()
+    [False, False, False, False, True, True, True]
+    """
+    s = unit @ axes.T
+    n = len(s)
+    ordered = np.sort(s, axis=0)
+    first = max(1, int(least * n))
+    gaps = np.diff(ordered, axis=0)[first - 1:n - first]
+    at = first - 1 + gaps.argmax(axis=0)
+    edge = ordered[at, np.arange(s.shape[1])]
+    beyond = s > edge
+    out, apart = np.empty_like(s), np.zeros(s.shape[1])
+    for j in range(s.shape[1]):
+        low, high = s[~beyond[:, j], j], s[beyond[:, j], j]
+        middles = float(np.median(low)), float(np.median(high))
+        spread = 1.4826 * max(float(np.median(np.abs(low - middles[0]))), float(np.median(np.abs(high - middles[1]))), 1e-9)
+        out[:, j] = (s[:, j] - middles[0]) / spread
+        apart[j] = (middles[1] - middles[0]) / spread
+    return beyond, out, apart
