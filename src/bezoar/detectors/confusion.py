@@ -1,15 +1,16 @@
 """Confusion training: rows that keep their label when a network is made to unlearn what the content of their class says.
 
-Looks for  backdoors with changed labels that a network learns, few or many, of any form. A copy of the network that was trained on the
-           data is taught on some hundred rows, the base, that every class is as likely as any other, while all other rows keep their
-           labels. Content stands on both sides and is lost, for rows of the base and all others alike; a trigger that the base does
-           not carry keeps its label. Rows are judged by the probability that is left to their label, against the rest of their
-           class; the ends of such groups in other classes, and the low ends of all, are the null. The base is drawn from what the
-           content model and the neighbours doubt least, anew in each round, or from `--reference` where one is given.
-Fails      where the base carries the trigger too, so that it is unlearned: for clean-label poison and for triggers that the content
-           model sees, as patches on the rows of one class (TaCT), except with `--reference`; for what the network does not learn, or
-           learns row by row; in fewer than five classes (ranked, not called); where the rows of one trigger go to all classes (too
-           few in each). A model of the user's own is not trained on, so it is not asked.
+Looks for  backdoors that a network learns, of any form. A copy of the network that was trained on the data is taught on some hundred
+           rows, the base, that every class is as likely as any other, while all other rows keep their labels. Content stands on both
+           sides and is lost, for rows of the base and all others alike; a trigger that the base does not carry keeps its label. Rows
+           are judged by the probability that is left to their label, against the rest of their class; the upper ends of the other
+           classes, and the lower ends of all, are the null. With `--reference` the base is drawn from there: then clean-label
+           patterns and patches on one source class (TaCT) are seen as well, even before they are strong enough to move other samples.
+           Without it, from what the content model and the neighbours doubt least.
+Fails      where the base carries the trigger too, so that it is unlearned: without a reference, for clean-label poison and for triggers
+           that the content model sees; for what the network does not learn, or learns row by row; where the rows of one trigger go to
+           all classes (too few in each); in fewer than five classes (ranked, not called). A reference from elsewhere leaves content in
+           place, and kinds that it lacks keep their label. A model of the user's own is not trained on, so it is not asked.
 Cost       beside the network, 200 steps and three passes forward per round: for 4,000 pictures of 28x28 about 20 s of one core.
 Paper      Qi et al. 2023 (arXiv 2205.13616), in one round from a network that is there; the sifted base and the null are ours.
 """
@@ -30,6 +31,7 @@ SIFTED = 0.7
 BASE = 500
 """Rows of the base, at least `LEAST_PER_CLASS` of each class and at most a quarter of it."""
 LEAST_PER_CLASS = 10
+"""Of a class with fewer rows in the reference, content is not unlearned; it is not judged."""
 FLAT = 0.02
 """Least deviation of a class in nats: smaller differences are none."""
 
@@ -43,7 +45,7 @@ class Confusion(Detector):
     """
 
     info = Info(name="confusion", summary="labels that a network keeps when it is made to unlearn content",
-                threats=("backdoor-dirty-label",), modalities=("image",), needs=("learned", "labels"),
+                threats=("backdoor-dirty-label", "backdoor-clean-label"), modalities=("image",), needs=("learned", "labels"),
                 extras=("torch",), effort="standard", channel="C6", cost="about 5 s per 1,000 pictures, beside training the network",
                 reference="arXiv 2205.13616", floor=0.7)
 
@@ -122,13 +124,15 @@ class Confusion(Detector):
         chance = matched.belonging(z[rows], member)
         inside = chance > 0.5
         members, name = rows[inside], view.classes[code]
+        doubted = len(members) > 0 and float(np.median(view.doubt()[members])) > 0.5
+        threat = "backdoor-dirty-label" if doubted else "backdoor-clean-label"
         return Group(
-            members=members, p_value=p, threat="backdoor-dirty-label", target=code, sure=chance[inside],
+            members=members, p_value=p, threat=threat, target=code, sure=chance[inside],
             expected=float((1 - chance[inside]).sum()), title=f"samples of class {name} that keep their label without content",
             because=f"A network trained on the data was made to unlearn what {said} shows. {len(members)} of the {len(rows)} samples of "
                     f"class {name} keep their label, which something other than their content must tell it.",
             doubt="A natural kind that the rest of its class does not look like would also keep its label.",
-            advice="Look at the members side by side; if they belong to other classes, quarantine them.")
+            advice="Look at the members side by side, for what they share and their class lacks; if there is any, quarantine them.")
 
 
 def _trusted(view: View) -> View | None:
