@@ -11,7 +11,8 @@ Fails      where the base carries the trigger too, so that it is unlearned: with
            that the content model sees; for what the network does not learn, or learns row by row; where the rows of one trigger go to
            all classes (too few in each); in fewer than five classes (ranked, not called). A reference from elsewhere leaves content in
            place, and kinds that it lacks keep their label. Small sets: of 4,000 digits of 28x28 a trusted 500 showed warps, TaCT, sinusoids
-           and label-consistent poison; of 1,400 digits of 8x8 they showed warps in one of three draws. A model of the user's own is not trained on, so it is not asked.
+           and label-consistent poison; of 1,400 digits of 8x8 they showed warps in one of three draws. A model of the user's
+           own is not trained on, so it is not asked.
 Cost       beside the network, 200 steps and three passes forward per round: for 4,000 pictures of 28x28 about 20 s of one core.
 Paper      Qi et al. 2023 (arXiv 2205.13616), in one round from a network that is there; the sifted base and the null are ours.
 """
