@@ -12,6 +12,10 @@ from bezoar.core.inputs import Inputs, frozen
 Ask = Callable[[Inputs], np.ndarray]
 """Asks a trained network: n inputs -> (n, K) float32 logits."""
 
+Confuse = Callable[[np.ndarray, Inputs | None, int], np.ndarray]
+"""Makes a copy of a trained network unlearn what the rows (b,) of the dataset, or the other inputs where some are given, show, while it
+goes on learning all other rows, under a seed; (n, K) float32 logarithms of its probabilities for the rows of the dataset."""
+
 PASSES, FEWEST, MOST = 100_000, 3, 20
 """Rows that a network passes over in all, and the least and most epochs that this may mean."""
 
@@ -79,11 +83,13 @@ class Learned:
 
 @dataclass(frozen=True, eq=False)
 class Taught:
-    """A network that stays at hand: what it shows of the data, how to ask it about other inputs, and what people call it."""
+    """A network that stays at hand: what it shows of the data, how to ask it about other inputs, what people call it, and how to
+    confuse a copy of it, None where it was not trained here."""
 
     learned: Learned
     ask: Ask
     name: str = "a network trained on the data"
+    confuse: Confuse | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -158,6 +158,15 @@ class View:
             return fit(self.content(), self.labels, len(self.classes), groups=self.clusters(), seed=self.seed)
         return self._once("content_probabilities", compute)
 
+    def doubt(self) -> np.ndarray:
+        """(n,) float64 in [0, 1]: doubt of the own label by two opinions that never saw it, the content model's and the neighbours'."""
+        def compute() -> np.ndarray:
+            codes = self.labels
+            own = self.content_probabilities()[np.arange(len(codes)), np.maximum(codes, 0)]
+            votes = (codes[self.neighbours()[0]] == codes[:, None]).mean(axis=1)
+            return np.asarray(1 - (own + votes) / 2)
+        return self._once("doubt", compute)
+
     def label_probabilities(self) -> np.ndarray:
         """(n, K) float32: the best guess at each sample's class by models that saw neither it nor its near-duplicates.
 

@@ -86,7 +86,7 @@ class ProbeGeometry(Detector):
         if len(large) < 2:
             return Scores(np.full(len(codes), np.nan), notes=(f"fewer than two classes have {self.smallest_class} rows",))
         learned = view.learned()
-        doubt = _doubt(view, codes)
+        doubt = view.doubt()
         against = np.nan_to_num(learned.fit()) * doubt
         seed = int(rng.integers(1 << 31))
         fold = assign_folds(np.asarray(view.embed()), codes, view.clusters(), FOLDS, seed)
@@ -158,13 +158,6 @@ class ProbeGeometry(Detector):
                     f"learned their label {odd[0] / max(odd[1], 1e-3):.1f} times more against their content than that of the others.",
             doubt="A natural kind that looks like another class, and that the network learned by other signs, would look the same.",
             advice="Look at the members side by side; if they belong to other classes, quarantine them.")
-
-
-def _doubt(view: View, codes: np.ndarray) -> np.ndarray:
-    """(n,) doubt of two opinions that never saw the row's own label, a content model's and the neighbours'."""
-    own = view.content_probabilities()[np.arange(len(codes)), np.maximum(codes, 0)]
-    votes = (codes[view.neighbours()[0]] == codes[:, None]).mean(axis=1)
-    return np.asarray(1 - (own + votes) / 2)
 
 
 def _spaces(learned: Learned) -> Iterator[np.ndarray]:

@@ -164,7 +164,7 @@ class Spectra(Detector):
         return out
 
     def _group(self, view: View, z: np.ndarray, c: _Candidate, p: float, doubt: np.ndarray) -> Group:
-        scores, chance = (c.scores, matched.mixed(c.scores, c.member.astype(float))) if c.half else matched.settle(z[c.rows], c.member)
+        scores, chance = (c.scores, matched.belonging(c.scores, c.member.astype(float))) if c.half else matched.settle(z[c.rows], c.member)
         inside = chance > 0.5
         members = c.rows[inside]
         order = np.argsort(-chance[inside], kind="stable")

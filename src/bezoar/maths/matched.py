@@ -145,26 +145,33 @@ def _top(s: np.ndarray, k: np.ndarray) -> np.ndarray:
 
 
 def settle(unit: np.ndarray, member: np.ndarray, rounds: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """From core members (n,) bool to everybody: standard scores (n,) and the probability (n,) of each to belong.
+    """From core members (n,) bool to everybody: standard scores (n,) and the probability (n,) of each to belong (`belonging`).
 
-    Scores are a mixture of a normal bulk with a light exponential tail and a normal group; the group's share, place and
-    spread are found by expectation and maximisation, the template from the rows more likely in than out.
+    The template is made of the rows more likely in than out.
     """
     chance = member.astype(np.float64)
     s = np.zeros(len(unit))
     for _ in range(rounds):
         s = standard(outside_scores(unit, (chance > 0.5)[:, None])[0])[:, 0].astype(np.float64)
-        chance = mixed(s, chance)
+        chance = belonging(s, chance)
         if (chance > 0.5).sum() < 3:
             return s, member.astype(np.float64)
     return s, chance
 
 
-def mixed(s: np.ndarray, chance: np.ndarray, rounds: int = 10) -> np.ndarray:
-    """(n,) probability of each row to belong, from its standard score (n,) and a first guess, by expectation and maximisation."""
+def belonging(s: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """(n,) probability of each row to belong to a group, by standard scores (n,) and a first guess (n,).
+
+    Scores are a mixture of a normal bulk with a light exponential tail and a normal group; the group's share, place and spread are found
+    by expectation and maximisation.
+
+    >>> s = np.r_[np.linspace(-2, 2, 40), np.linspace(6, 8, 10)]
+    >>> (belonging(s, s > 7) > 0.5).tolist() == (s > 5).tolist()
+    True
+    """
     share, middle = max(chance.mean(), 1e-4), float(np.median(s[chance > 0.5]))
     spread = max(1.2, 1.4826 * float(np.median(np.abs(s[chance > 0.5] - middle))))
-    for _ in range(rounds):
+    for _ in range(10):
         bulk = 0.98 * np.exp(-0.5 * s**2) / 2.507 + 0.02 * 0.7 * np.exp(-0.7 * np.maximum(s, 0))
         group = np.exp(-0.5 * ((np.minimum(s, middle) - middle) / spread) ** 2) / (2.507 * spread)
         new = share * group / (share * group + (1 - share) * bulk)
@@ -173,7 +180,7 @@ def mixed(s: np.ndarray, chance: np.ndarray, rounds: int = 10) -> np.ndarray:
         share, middle = float(new.mean()), float((new * s).sum() / new.sum())
         spread = max(1.2, float(np.sqrt((new * (s - middle) ** 2).sum() / new.sum())))
         chance = new
-    return chance
+    return np.asarray(chance, np.float64)
 
 
 def halves(unit: np.ndarray, axes: np.ndarray, least: float = 0.1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

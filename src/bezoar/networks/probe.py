@@ -16,8 +16,9 @@ import numpy as np
 
 from bezoar.core.errors import Unavailable
 from bezoar.core.inputs import Images, Inputs
-from bezoar.core.learned import FEWEST, MOST, Ask, Learned, Taught, epochs_for
+from bezoar.core.learned import FEWEST, MOST, Ask, Confuse, Learned, Taught, epochs_for
 from bezoar.networks import builds, device, reading, training
+from bezoar.networks.confusing import confused
 
 RHO = 0.1
 """How far a sharpness-aware step climbs, in units of the weights."""
@@ -100,8 +101,10 @@ def of_pictures(inputs: Images, codes: np.ndarray, classes: int, seed: int, side
     """A narrow residual network on pictures brought to at most `side` pixels. Raises Unavailable without torch."""
     there()
     x, bring, build = pictures_for(inputs, classes, side)
-    learned, module = learn(build, x, codes, inputs.row_keys(), seed, tensor=training.pictures_fast, shift=1 if x.shape[1] >= 16 else 0)
-    return Taught(learned, asking(module, bring, training.pictures_fast))
+    keys, shift = inputs.row_keys(), 1 if x.shape[1] >= 16 else 0
+    learned, module = learn(build, x, codes, keys, seed, tensor=training.pictures_fast, shift=shift)
+    return Taught(learned, asking(module, bring, training.pictures_fast),
+                  confuse=confusing(module, x, bring, codes, keys, training.pictures_fast, shift))
 
 
 def again_pictures(inputs: Images, codes: np.ndarray, classes: int, seed: int, side: int) -> Ask:
@@ -160,6 +163,20 @@ def asking(module: Any, bring: Callable[[Inputs], Any], tensor: Callable[[Any], 
             return reading.answered(module, x, tensor=tensor, batch=batch)
 
     return ask
+
+
+def confusing(module: Any, x: Any, bring: Callable[[Inputs], Any], codes: np.ndarray, keys: np.ndarray, tensor: Callable[[Any], Any],
+              shift: int = 0) -> Confuse:
+    """A function that confuses copies of `module`, trained on the rows `x` (n, ...); arguments as of `learn`."""
+    def confuse(base: np.ndarray, others: Inputs | None, seed: int) -> np.ndarray:
+        rows = ordered(keys, codes)
+        out = np.isin(rows, base) if others is None else np.zeros(len(rows), bool)
+        mine = x[rows]
+        even = mine[out] if others is None else bring(others)
+        said = confused(module, mine, np.where(out, -1, codes[rows]), even, seed, tensor=tensor, shift=shift)
+        return said[np.argsort(rows, kind="stable")]
+
+    return confuse
 
 
 def there() -> None:
