@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from bezoar.networks import training
+from bezoar.networks import device, training
 
 STEPS = 200
 """Steps taken in all; the network is read after the last of them and at two before."""
@@ -60,12 +60,12 @@ def confused(module: Any, x: Any, codes: np.ndarray, base: Any, seed: int, *, te
             weight = WEIGHT * min(1.0, (step + 1) / (RISING * STEPS))
             some = rng.choice(base.shape[0], few, replace=False)
             others = rng.choice(rows, many, replace=False)
-            inputs = torch.cat([tensor(base[some]), tensor(x[others])])
+            inputs = device.beside(module, torch.cat([tensor(base[some]), tensor(x[others])]))
             if shift:
                 inputs = training.shifted(inputs, shift, rng)
             said = functional.log_softmax(module(inputs), dim=1)
             even = -said[:few].mean()
-            own = functional.nll_loss(said[few:], torch.from_numpy(codes[others]))
+            own = functional.nll_loss(said[few:], device.beside(module, torch.from_numpy(codes[others])))
             loss = (weight * even + own) / (1 + weight)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
