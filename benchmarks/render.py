@@ -16,9 +16,11 @@ import adaptive_page
 import attacks
 import cells
 import cost
+import encoders
 import guarding
 import learned_page
 import mending
+import other_models
 import red_team
 import spike_in
 import zoo_figures
@@ -313,6 +315,8 @@ def page(results: Path = RESULTS) -> str:
                       *adaptive_page.section(adaptive[0]),
                       *false_alarms(alarms[0]), *spike_in.section(spikes[0]), *costs(timed[0]),
                       *red_team.section(boards[0]), *planted(success[0]), *zoo_figures.section(load(results / "zoo.json")[0]),
+                      *encoders.section(load(results / "encoders.json")[0]),
+                      *other_models.section(load(results / "other_models.json")[0]),
                       *provenance(results / "provenance.json"), *repaired(results), *REDUCED])
 
 

@@ -95,3 +95,14 @@ def test_pictures_without_a_label_are_left_out():
     assert isinstance(data.labels, Labels)
     scores = Spectra()(View(data, Image()), np.random.default_rng(0))
     assert np.isnan(scores.suspicion[:30]).all() and np.isfinite(scores.suspicion[30:]).all() and scores.groups == ()
+
+
+def test_a_class_that_holds_as_much_poison_as_its_own_samples_is_seen():
+    from bezoar import registry
+
+    x, y = _digits()
+    done = registry.make("attacks", "low-frequency", {"rate": 0.1, "target": "3"})(Dataset.from_arrays(x, y), np.random.default_rng(100))
+    scores = Spectra()(View(done.data, Image()), np.random.default_rng(0))
+    flagged = np.unique(np.concatenate([g.members for g in scores.groups]))
+    assert np.isin(np.flatnonzero(done.truth), flagged).mean() >= 0.95
+    assert np.setdiff1d(flagged, np.flatnonzero(done.truth)).size <= 0.01 * len(y)
