@@ -202,8 +202,8 @@ def halves(unit: np.ndarray, axes: np.ndarray, least: float = 0.1) -> tuple[np.n
     at = first - 1 + gaps.argmax(axis=0)
     edge = ordered[at, np.arange(s.shape[1])]
     beyond = s > edge
-    out, apart = np.empty_like(s), np.zeros(s.shape[1])
-    for j in range(s.shape[1]):
+    out, apart = np.zeros_like(s), np.zeros(s.shape[1])
+    for j in np.flatnonzero(beyond.any(axis=0)):
         low, high = s[~beyond[:, j], j], s[beyond[:, j], j]
         middles = float(np.median(low)), float(np.median(high))
         spread = 1.4826 * max(float(np.median(np.abs(low - middles[0]))), float(np.median(np.abs(high - middles[1]))), 1e-9)
