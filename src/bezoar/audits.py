@@ -23,7 +23,8 @@ from bezoar.transplant import Transplant, transplant
 
 ENOUGH_REFERENCES = 3
 NEARLY_ALL = 0.9
-"""Share of samples that a trigger has to move where only models of another shape say what is natural; strong features seldom do."""
+"""Share of samples that a trigger has to move where models of another shape, or of texts and tables trained on few samples, say what is
+natural; strong features seldom do."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +149,12 @@ def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None 
     findings: tuple[Finding, ...] = ()
     if judgement is not None and judgement.p_value <= options.alpha:
         found = _finding(view, judgement, said, options)
-        if judgement.basis != "stand-ins" or (found.confirmed and found.effect is not None and found.effect[0] >= NEARLY_ALL):
+        rough = judgement.basis == "stand-ins" or (judgement.basis == "references" and view.suspect.modality != "image")
+        if not rough or (found.confirmed and found.effect is not None and found.effect[0] >= NEARLY_ALL):
             findings = (found,)
         else:
-            notes.append(f"class {found.target!r} stands out (p = {judgement.p_value:.2g}) from clean models of another shape, which know "
-                         "only roughly what is natural; no alarm is raised, as nothing that was recovered for it moves nearly all samples")
+            notes.append(f"class {found.target!r} stands out (p = {judgement.p_value:.2g}) from clean models, which know only roughly "
+                         "what is natural here; no alarm is raised, as nothing that was recovered for it moves nearly all samples")
     if findings:
         told = {findings[0].ability, *findings[0].agreeing}
         outcomes = [replace(o, status="found") if o.ability in told else o for o in outcomes]
