@@ -267,7 +267,7 @@ def _verdict(j: Judgement | None, findings: Sequence[Finding], outcomes: Sequenc
     if failed:
         return "inconclusive", "nothing found, and these checks failed: " + ", ".join(failed)
     if j.p_value <= options.alpha:
-        return "no evidence", f"one class stands out (p = {j.p_value:.2g}) from models of another shape, but no trigger was confirmed"
+        return "no evidence", f"one class stands out (p = {j.p_value:.2g}) from clean models, but no trigger was confirmed"
     return "no evidence", f"{len(j.names)} checks ran and no class stands out (p = {j.p_value:.2g}, alpha {options.alpha:g})"
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UsageError
 from bezoar.core.escape import line
-from bezoar.core.image_triggers import fit
 from bezoar.core.inputs import Images, Texts
 from bezoar.core.model_repair import Samples
 from bezoar.core.suspect import Suspect
+from bezoar.networks.image_victim import brought
 
 
 def on_processor(suspect: Suspect) -> tuple[Any, Callable[[Any], Any]]:
@@ -56,10 +56,4 @@ def rows(suspect: Suspect, data: Dataset) -> np.ndarray:
         return inputs.values
     if not isinstance(inputs, Images):
         raise UsageError("models of tables are audited, not repaired", advice="train it again without the flagged rows (`bezoar clean`)")
-    height, width = suspect.shape[:2]
-    if inputs.uniform and len(inputs) and tuple(inputs.sizes[0]) == (height, width):
-        return inputs.dense()
-    out = np.zeros((len(inputs), height, width, 3), np.uint8)
-    for some, batch in inputs.chunks():
-        out[some] = np.stack([fit(p, height, width) for p in batch])
-    return out
+    return brought(inputs, *suspect.shape[:2])

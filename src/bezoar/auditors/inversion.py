@@ -16,11 +16,8 @@ import numpy as np
 
 from bezoar.core.ability import Info
 from bezoar.core.audit import Audited, Auditor, AuditView
-from bezoar.networks.gathering import patch
+from bezoar.networks.gathering import Gathered, searched
 from bezoar.networks.pixels import pixels, samples, still
-
-ARRIVES = 0.9
-"""Share of samples that a trigger has to move."""
 
 
 class Inversion(Auditor):
@@ -45,52 +42,25 @@ class Inversion(Auditor):
         p, k = pixels(view), view.n_classes
         x, codes = samples(view, self.most, rng)
         with still(p.module):
-            size, share, masks, patterns = smallest(p, x, codes, k, rng, batch=self.batch, steps=self.steps)
-        statistic = -np.log(np.maximum(size, 0.05))
+            searches = smallest(p, x, codes, k, rng, batch=self.batch, steps=self.steps)
+        statistic = -np.log(np.maximum(searches.size, 0.05))
         target = int(statistic.argmax())
-        found = [patch(masks[c], patterns[c]) for c in range(k)]
+        found = [searches.trigger(c) for c in range(k)]
         tried = tuple((c, t) for c, f in enumerate(found) for t in (f, replace(f, mask=(f.mask > 0.2).astype(np.float32))))
-        return Audited(statistic, target, found[target], float(share[target]), tried)
+        return Audited(statistic, target, found[target], float(searches.share[target]), tried)
 
 
-def smallest(p: Any, x: Any, codes: Any, k: int, rng: np.random.Generator, *, batch: int,
-             steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(K,) size of the smallest mask in pixels that moves enough, (K,) share it moves, (K, h, w) masks, (K, 3, h, w) patterns.
-
-    Where nothing moved enough, the size is that of the best mask, divided by the share it moves.
-    """
+def smallest(p: Any, x: Any, codes: Any, k: int, rng: np.random.Generator, *, batch: int, steps: int) -> Gathered:
+    """One search per class: how small a patch moves enough of the samples `x` (n, 3, h, w) of other classes, by `codes` (n,), to it."""
     import torch
     from torch.nn import functional
 
-    h, w, n = p.height, p.width, len(x)
-    mask = torch.from_numpy(rng.normal(-0.3, 0.1, (k, 1, h, w)).astype(np.float32)).requires_grad_(True)
-    pattern = torch.from_numpy(rng.normal(0, 0.3, (k, 3, h, w)).astype(np.float32)).requires_grad_(True)
-    optimiser = torch.optim.Adam([mask, pattern], lr=0.15, betas=(0.5, 0.9))
     goal = torch.arange(k)
-    price = torch.full((k,), 0.02)
-    best_size, best_share = np.full(k, np.inf), np.zeros(k)
-    best_mask, best_pattern = np.zeros((k, h, w), np.float32), np.zeros((k, 3, h, w), np.float32)
-    recent = torch.zeros(k)
-    for step in range(steps):
-        rows = torch.from_numpy(rng.choice(n, min(batch, n), replace=False))
-        hosts, own = x[rows], codes[rows]
-        m, c = torch.tanh(mask) / 2 + 0.5, torch.tanh(pattern) / 2 + 0.5
-        put = hosts[None] * (1 - m[:, None]) + (m * c)[:, None]
-        logits = p.logits(put.reshape(-1, 3, h, w)).view(k, len(rows), k)
-        counts = (own[None] != goal[:, None]).float()
+
+    def judge(logits: Any, rows: Any) -> tuple[Any, Any]:
+        counts = (codes[rows][None] != goal[:, None]).float()
         each = functional.cross_entropy(logits.reshape(-1, k), goal.repeat_interleave(len(rows)), reduction="none").view(k, -1)
-        loss = (each * counts).sum(dim=1) / counts.sum(dim=1).clamp_min(1)
-        area = m.flatten(1).sum(dim=1)
-        optimiser.zero_grad(set_to_none=True)
-        (loss + price * area).sum().backward()
-        optimiser.step()
-        with torch.no_grad():
-            arrived = ((logits.argmax(dim=2) == goal[:, None]).float() * counts).sum(dim=1) / counts.sum(dim=1).clamp_min(1)
-            recent = arrived if step == 0 else 0.8 * recent + 0.2 * arrived
-            price = torch.where(recent >= ARRIVES, price * 1.06, price / 1.06).clamp(1e-4, 2.0)
-            size = (area / torch.clamp(recent / ARRIVES, 0.02, 1.0) ** 2).double().numpy()
-            better = (size < best_size) & (step >= steps // 4)
-            if better.any():
-                best_size[better], best_share[better] = size[better], recent.double().numpy()[better]
-                best_mask[better], best_pattern[better] = m[better, 0].numpy(), c[better].numpy()
-    return best_size, best_share, best_mask, best_pattern
+        others = counts.sum(dim=1).clamp_min(1)
+        return (each * counts).sum(dim=1) / others, ((logits.argmax(dim=2) == goal[:, None]).float() * counts).sum(dim=1) / others
+
+    return searched(p, x, rng, judge, count=k, steps=steps, batch=batch)

@@ -36,6 +36,8 @@ CONTRADICTION = 2.0
 
 HALF, TORN = 0.2, 8.0
 """A class is torn in two where each part has so much of it, and their middles are so many deviations apart."""
+TEARS = 2
+"""Leading directions of a class along which it is looked at for that."""
 EMPTY = 0.05
 """A gap that holds so few rows, in parts of the group, is empty."""
 
@@ -96,8 +98,14 @@ class Spectra(Detector):
             if not local:
                 whitening.sphere(z, self.rank, np.random.default_rng(seed))
             whitening.same_energy(z)
-            found = [c for code in large for c in self._search(z, codes, large, int(code), doubt, level, near, seed)]
-            found += [c for code in large for c in self._torn(z, codes, int(code), near, seed)]
+            found, torn = [], []
+            for code in large:
+                rows = np.flatnonzero(codes == code)
+                unit = z[rows]
+                axes, _ = whitening.directions(unit, self.directions, np.random.default_rng(seed + 1))
+                found += self._search(z, codes, large, int(code), rows, unit, axes, doubt, level, near, seed)
+                torn += self._torn(unit, rows, int(code), axes[:TEARS], near)
+            found += torn
             for c, value in zip(found, _p_values(found), strict=True):
                 if value <= self.alpha:
                     group = self._group(view, z, c, float(value), doubt)
@@ -116,11 +124,8 @@ class Spectra(Detector):
         suspicion[~np.isin(codes, large)] = np.nan
         return Scores(suspicion, tuple(groups), notes)
 
-    def _search(self, z: np.ndarray, codes: np.ndarray, large: np.ndarray, code: int, doubt: np.ndarray, looks: np.ndarray,
-                near: np.ndarray, seed: int) -> list[_Candidate]:
-        rows = np.flatnonzero(codes == code)
-        unit = z[rows]
-        axes, _ = whitening.directions(unit, self.directions, np.random.default_rng(seed + 1))
+    def _search(self, z: np.ndarray, codes: np.ndarray, large: np.ndarray, code: int, rows: np.ndarray, unit: np.ndarray,
+                axes: np.ndarray, doubt: np.ndarray, looks: np.ndarray, near: np.ndarray, seed: int) -> list[_Candidate]:
         starts = [axes, -axes]
         worst = np.argsort(-doubt[rows], kind="stable")
         if doubt[rows].max() > 0:
@@ -149,11 +154,9 @@ class Spectra(Detector):
             out.append(_Candidate(code, rows, member[:, j], scores[:, j], worth))
         return out
 
-    def _torn(self, z: np.ndarray, codes: np.ndarray, code: int, near: np.ndarray, seed: int) -> list[_Candidate]:
-        """Where a class falls in two: the part whose rows are no kin, being drawn from anywhere."""
-        rows = np.flatnonzero(codes == code)
-        axes, _ = whitening.directions(z[rows], 2, np.random.default_rng(seed + 1))
-        beyond, s, apart = matched.halves(z[rows], axes, HALF)
+    def _torn(self, unit: np.ndarray, rows: np.ndarray, code: int, axes: np.ndarray, near: np.ndarray) -> list[_Candidate]:
+        """Where a class falls in two along one of `axes`: the part whose rows are no kin, being drawn from anywhere."""
+        beyond, s, apart = matched.halves(unit, axes, HALF)
         out = []
         for j in np.flatnonzero(apart > TORN):
             sides = ((beyond[:, j], s[:, j]), (~beyond[:, j], apart[j] - s[:, j]))

@@ -7,6 +7,7 @@ Fails for marks over the whole picture and for backdoors that scatter. Paper: Fe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +16,15 @@ import numpy as np
 from bezoar.core.image_triggers import Patch
 
 ARRIVES = 0.9
-"""How much of the spread of clean features a patch has to take away."""
+"""Share that a patch has to reach: of clean samples moved, or of the spread of clean features taken away."""
 BLUNT = 0.1
 """Opacity under which a pixel of a mask counts as nothing, as a share of the mask's largest."""
 
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
-    """Of S searches: size (S,) of the mask in pixels, made larger where it gathers too little; share (S,) of the spread taken away, in
-    [0, 1]; masks (S, h, w) float32 and patterns (S, 3, h, w) float32, both in [0, 1]."""
+    """Of S searches: size (S,) of the mask in pixels, made larger where it reaches too little; share (S,) that is reached, in [0, 1];
+    masks (S, h, w) float32 and patterns (S, 3, h, w) float32, both in [0, 1]."""
 
     size: np.ndarray
     share: np.ndarray
@@ -50,27 +51,46 @@ def gather(p: Any, x: Any, rng: np.random.Generator, *, starts: int = 4, steps: 
     """Search on clean pictures `x` (n, 3, h, w) in [0, 1]; `p` is a `Pixels` whose module gives features. Inside `still`."""
     import torch
 
-    h, w, n = p.height, p.width, len(x)
-    mask = torch.from_numpy(rng.normal(-0.3, 0.1, (starts, 1, h, w)).astype(np.float32)).requires_grad_(True)
-    pattern = torch.from_numpy(rng.normal(0, 0.3, (starts, 3, h, w)).astype(np.float32)).requires_grad_(True)
-    optimiser = torch.optim.Adam([mask, pattern], lr=0.15, betas=(0.5, 0.9))
     with torch.no_grad():
         whole = float(spread(p.logits(x))) + 1e-6
-    price = torch.full((starts,), 0.02)
-    best_size, best_share = np.full(starts, np.inf), np.zeros(starts)
-    masks, patterns = np.ones((starts, h, w), np.float32), np.zeros((starts, 3, h, w), np.float32)
-    recent = torch.zeros(starts)
+
+    def judge(features: Any, rows: Any) -> tuple[Any, Any]:
+        left = spread(features) / whole
+        return torch.log(left + 0.02), (1 - left).clamp(0, 1)
+
+    return searched(p, x, rng, judge, count=starts, steps=steps, batch=batch)
+
+
+def searched(p: Any, x: Any, rng: np.random.Generator, judge: Callable[[Any, Any], tuple[Any, Any]], *, count: int, steps: int,
+             batch: int) -> Gathered:
+    """`count` searches for the smallest mask whose `judge` still says that enough is reached.
+
+    judge  what the module says of the stamped pictures (count, b, d), and the rows of `x` (b,) -> the loss (count,) and the share that
+           is reached (count,), in [0, 1]
+    The size of a mask that reaches less than `ARRIVES` is divided by the square of the part of it that it reaches.
+    """
+    import torch
+
+    h, w, n = p.height, p.width, len(x)
+    mask = torch.from_numpy(rng.normal(-0.3, 0.1, (count, 1, h, w)).astype(np.float32)).requires_grad_(True)
+    pattern = torch.from_numpy(rng.normal(0, 0.3, (count, 3, h, w)).astype(np.float32)).requires_grad_(True)
+    optimiser = torch.optim.Adam([mask, pattern], lr=0.15, betas=(0.5, 0.9))
+    price = torch.full((count,), 0.02)
+    best_size, best_share = np.full(count, np.inf), np.zeros(count)
+    masks, patterns = np.zeros((count, h, w), np.float32), np.zeros((count, 3, h, w), np.float32)
+    recent = torch.zeros(count)
     for step in range(steps):
-        hosts = x[torch.from_numpy(rng.choice(n, min(batch, n), replace=False))]
+        rows = torch.from_numpy(rng.choice(n, min(batch, n), replace=False))
+        hosts = x[rows]
         m, c = torch.tanh(mask) / 2 + 0.5, torch.tanh(pattern) / 2 + 0.5
         put = hosts[None] * (1 - m[:, None]) + (m * c)[:, None]
-        left = spread(p.logits(put.reshape(-1, 3, h, w)).view(starts, len(hosts), -1)) / whole
+        loss, reached = judge(p.logits(put.reshape(-1, 3, h, w)).view(count, len(rows), -1), rows)
         area = m.flatten(1).sum(dim=1)
         optimiser.zero_grad(set_to_none=True)
-        (torch.log(left + 0.02) + price * area).sum().backward()
+        (loss + price * area).sum().backward()
         optimiser.step()
         with torch.no_grad():
-            now = (1 - left).clamp(0, 1)
+            now = reached.detach()
             recent = now if step == 0 else 0.8 * recent + 0.2 * now
             price = torch.where(recent >= ARRIVES, price * 1.06, price / 1.06).clamp(1e-4, 2.0)
             size = (area / torch.clamp(recent / ARRIVES, 0.02, 1.0) ** 2).double().numpy()

@@ -24,13 +24,14 @@ def side_of(inputs: Images) -> int:
     return int(np.clip(4 * round(middle / 4), 8, LONGEST))
 
 
-def brought(inputs: Images, side: int) -> np.ndarray:
-    """(n, side, side, 3) uint8."""
-    if inputs.uniform and len(inputs) and tuple(inputs.sizes[0]) == (side, side):
+def brought(inputs: Images, height: int, width: int = 0) -> np.ndarray:
+    """(n, height, width, 3) uint8; square where no width is given."""
+    width = width or height
+    if inputs.uniform and len(inputs) and tuple(inputs.sizes[0]) == (height, width):
         return inputs.dense()
-    out = np.zeros((len(inputs), side, side, 3), np.uint8)
+    out = np.zeros((len(inputs), height, width, 3), np.uint8)
     for rows, batch in inputs.chunks():
-        out[rows] = np.stack([stretched(p, side, side) for p in batch])
+        out[rows] = np.stack([stretched(p, height, width) for p in batch])
     return out
 
 

@@ -19,7 +19,6 @@ import numpy as np
 
 from bezoar.core.audit import AuditView
 from bezoar.core.errors import Unavailable
-from bezoar.core.image_triggers import fit
 from bezoar.core.inputs import Images, Table, Texts
 from bezoar.core.suspect import Suspect, weights_digest
 from bezoar.networks import training
@@ -87,7 +86,7 @@ def _material(suspect: Suspect, inputs: Any) -> tuple[np.ndarray, Callable[[Any]
     make = suspect.tensor
     assert make is not None
     if isinstance(inputs, Images) and len(suspect.shape) == 3:
-        return _rows(inputs, suspect.shape), lambda rows: make(rows).cpu(), {"shift": 1 if min(suspect.shape[:2]) >= 16 else 0}
+        return brought(inputs, *suspect.shape[:2]), lambda rows: make(rows).cpu(), {"shift": 1 if min(suspect.shape[:2]) >= 16 else 0}
     seen = make(_read(suspect, inputs))
     if not isinstance(seen, torch.Tensor) or len(seen) != len(inputs):
         raise Unavailable("samples that become one tensor, to train twins on")
@@ -97,21 +96,13 @@ def _material(suspect: Suspect, inputs: Any) -> tuple[np.ndarray, Callable[[Any]
 def _read(suspect: Suspect, inputs: Any) -> np.ndarray:
     """(n, ...) rows as the suspect's `tensor` takes them."""
     if isinstance(inputs, Images) and len(suspect.shape) == 3:
-        return _rows(inputs, suspect.shape)
+        return brought(inputs, *suspect.shape[:2])
     if isinstance(inputs, Texts):
         return inputs.values
     matrix = getattr(suspect.answer, "matrix", None)
     if not isinstance(inputs, Table) or matrix is None:
         raise Unavailable("pictures, texts, or a table whose columns are known, to train twins on")
     return np.asarray(matrix(inputs))
-
-
-def _rows(inputs: Images, shape: tuple[int, ...]) -> np.ndarray:
-    """(n, h, w, 3) uint8 as the model reads them."""
-    h, w = shape[:2]
-    if h == w:
-        return brought(inputs, h)
-    return np.stack([fit(p, h, w) for p in inputs.read(np.arange(len(inputs)))])
 
 
 def _trained(suspect: Suspect, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator, place: Path | None,

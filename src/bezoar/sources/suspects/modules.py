@@ -23,6 +23,7 @@ from bezoar.intake.door import published
 from bezoar.intake.models import open_weights
 from bezoar.networks import architectures, training
 from bezoar.networks.architectures import IMAGENET, OURS, PLAIN
+from bezoar.networks.device import resolved
 from bezoar.networks.text_codes import SIGNS, codes_of
 
 BATCH = 256
@@ -59,9 +60,7 @@ def suspect_from(module: Any, classes: Sequence[str] = (), shape: Sequence[int] 
     Other parameters as those of `open_suspect`. Raises AbilityFailed where the module does not answer (n, K) finite numbers for a
     blank input.
     """
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = resolved("auto")
     module = module.to(device).eval()
     shape = tuple(int(v) for v in shape)
     modality = modality or {3: "image", 1: "tabular"}.get(len(shape), "") or ("text" if tensor is not None else "image")
