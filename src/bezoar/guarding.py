@@ -88,6 +88,8 @@ def guard(model: Any, clean: object, y: object = None, *, report: str | Path | R
     if not 0 < rate < 1 or mixes < 0:
         raise UsageError(f"rate {rate} is a share between 0 and 1, mixes {mixes} a number of passes", advice="the defaults are 0.01 and 0")
     suspect = remedy.opened(model, factory=factory, classes=classes, shape=shape, pixels=pixels)
+    if suspect.modality == "tabular":
+        raise UsageError("models of tables are audited and repaired, not guarded", advice="look at a batch with `bezoar audit --inputs`")
     module, tensor = material.on_processor(suspect)
     trusted, _ = material.samples(suspect, api.load(clean, y, reading))
     if purify and suspect.modality != "image":

@@ -11,9 +11,11 @@ import numpy as np
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UsageError
 from bezoar.core.escape import line
-from bezoar.core.inputs import Images, Texts
-from bezoar.core.model_repair import Samples
+from bezoar.core.inputs import Images, Inputs, Table, Texts
+from bezoar.core.model_repair import Samples, Writer
 from bezoar.core.suspect import Suspect
+from bezoar.core.table_triggers import Values
+from bezoar.core.trigger import Trigger
 from bezoar.networks.image_victim import brought
 
 
@@ -48,12 +50,32 @@ def samples(suspect: Suspect, data: Dataset) -> tuple[Samples, tuple[str, ...]]:
 
 
 def rows(suspect: Suspect, data: Dataset) -> np.ndarray:
-    """(n, ...) rows as the model reads them: pictures at its size, texts as they are. Raises UsageError for tables."""
+    """(n, ...) rows as the model reads them: pictures at its size, texts as they are, tables as numbers. Raises UsageError for others."""
     inputs = data.inputs
     if data.modality != suspect.modality:
         raise UsageError(f"the model reads {suspect.modality}, the data are {data.modality}", advice="give samples of its kind")
     if isinstance(inputs, Texts):
         return inputs.values
-    if not isinstance(inputs, Images):
-        raise UsageError("models of tables are audited, not repaired", advice="train it again without the flagged rows (`bezoar clean`)")
-    return brought(inputs, *suspect.shape[:2])
+    if isinstance(inputs, Images):
+        return brought(inputs, *suspect.shape[:2])
+    matrix = getattr(suspect.answer, "matrix", None)
+    if matrix is None:
+        raise UsageError(f"{line(suspect.name)} shows no rows of numbers", advice="give the weights of a network")
+    return np.asarray(matrix(inputs), np.float32)
+
+
+def writer(suspect: Suspect, inputs: Inputs) -> Writer | None:
+    """For models of tables: what writes a trigger into rows of numbers, made from a table like `inputs`; None for other models."""
+    edits = getattr(suspect.answer, "written", None)
+    if not isinstance(inputs, Table) or edits is None:
+        return None
+
+    def write(x: np.ndarray, trigger: Trigger) -> np.ndarray:
+        if not isinstance(trigger, Values):
+            raise UsageError(f"a {trigger.kind} trigger cannot be written into rows of numbers", advice="give columns and their values")
+        places, values = edits(inputs, trigger)
+        out = x.copy()
+        out[:, places] = values
+        return out
+
+    return write

@@ -16,7 +16,7 @@ import numpy as np
 from bezoar import registry
 from bezoar.core.errors import BezoarError, Unavailable, UsageError
 from bezoar.core.events import Finished, Listener, Started, deaf
-from bezoar.core.model_repair import ModelRepair, RepairCase, Samples, stamped
+from bezoar.core.model_repair import ModelRepair, RepairCase, Samples
 from bezoar.core.trigger import Trigger
 from bezoar.maths.multiple import clopper_pearson
 
@@ -32,7 +32,7 @@ Triggers = Mapping[str, tuple[Trigger, int | None]]
 
 @dataclass(frozen=True)
 class Allowed:
-    """What a repaired model must keep to. Shares in [0, 1].
+    """What a repaired model must keep to. Shares in [0, 1]; attack success is held against what goes to the target without the trigger.
 
     success      attack success at most, for the recovered trigger and for the known one
     drop         accuracy that may be lost
@@ -80,18 +80,21 @@ class Share:
 
 @dataclass(frozen=True)
 class Measured:
-    """One model: accuracy, accuracy of each class, and attack success per trigger ("recovered", "known"), also after re-activation."""
+    """One model: accuracy, accuracy of each class, and attack success per trigger ("recovered", "known"), also after re-activation;
+    `without`: how many of the same samples go there without the trigger."""
 
     accuracy: Share
     classes: tuple[Share, ...]
     success: dict[str, Share]
     reactivated: dict[str, Share]
+    without: dict[str, Share]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
         return {"accuracy": self.accuracy.to_dict(), "classes": [c.to_dict() for c in self.classes],
                 "success": {k: v.to_dict() for k, v in self.success.items()},
-                "reactivated": {k: v.to_dict() for k, v in self.reactivated.items()}}
+                "reactivated": {k: v.to_dict() for k, v in self.reactivated.items()},
+                "without": {k: v.to_dict() for k, v in self.without.items()}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,8 +153,8 @@ class Bench:
     allowed: Allowed
     seed: int
     answers: np.ndarray
-    aims: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
-    """Per trigger: triggered rows, their own codes, the codes that count as success."""
+    aims: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
+    """Per trigger: triggered rows, their own codes, the codes that count as success, and where the rows stand in `check`."""
 
 
 def split(clean: Samples, classes: int, rng: np.random.Generator) -> tuple[Samples, Samples]:
@@ -177,12 +180,12 @@ def bench(case: RepairCase, check: Samples, allowed: Allowed, seed: int, trigger
         rows = np.arange(len(check)) if target is None else np.flatnonzero(check.codes != target)
         if not len(rows):
             raise UsageError("every trusted sample is of the target class", advice="give samples of other classes too")
-        x = stamped(check.x[rows], trigger, case.modality, rng)
+        x = case.stamped(check.x[rows], rng, trigger)
         own = check.codes[rows]
         goal = np.full(len(rows), target) if target is not None else _mapping(ask(case.module, x, case), own, case.classes)[own]
         keep = goal != own
         if keep.any():
-            aims[name] = (x[keep], own[keep], goal[keep])
+            aims[name] = (x[keep], own[keep], goal[keep], rows[keep])
     answers = ask(case.module, check.x, case)
     if (answers == check.codes).mean() <= 1.2 / case.classes:
         raise UsageError(f"the model is right on {(answers == check.codes).mean():.0%} of the trusted samples, as by chance",
@@ -207,14 +210,13 @@ def ask(module: Any, x: np.ndarray, case: RepairCase) -> np.ndarray:
 
 def measure(bench: Bench, module: Any, reactivate: bool = True) -> Measured:
     """Everything about one module; the re-activation test runs on a copy."""
-    right = ask(module, bench.check.x, bench.case) == bench.check.codes
+    said = ask(module, bench.check.x, bench.case)
+    right = said == bench.check.codes
     classes = tuple(Share(int(right[bench.check.codes == k].sum()), int((bench.check.codes == k).sum())) for k in range(bench.case.classes))
     again = reactivation(bench, module) if reactivate else {}
-    return Measured(Share(int(right.sum()), len(right)), classes, _success(bench, module), again)
-
-
-def _success(bench: Bench, module: Any) -> dict[str, Share]:
-    return {name: Share(int((ask(module, x, bench.case) == goal).sum()), len(goal)) for name, (x, _, goal) in bench.aims.items()}
+    success = {k: Share(int((ask(module, x, bench.case) == goal).sum()), len(goal)) for k, (x, _, goal, _) in bench.aims.items()}
+    without = {k: Share(int((said[rows] == goal).sum()), len(goal)) for k, (_, _, goal, rows) in bench.aims.items()}
+    return Measured(Share(int(right.sum()), len(right)), classes, success, again, without)
 
 
 def reactivation(bench: Bench, module: Any) -> dict[str, Share]:
@@ -231,11 +233,10 @@ def reactivation(bench: Bench, module: Any) -> dict[str, Share]:
         open_rows = np.arange(len(clean)) if target is None else np.flatnonzero(clean.codes != target)
         drawn = rng.permutation(open_rows)[:bench.allowed.poisoned]
         own = clean.codes[drawn]
-        _, before, goals = bench.aims[name]
-        goal = np.full(len(drawn), target) if target is not None else _mapping(goals, before, case.classes)[own]
-        x = np.concatenate([clean.x, stamped(clean.x[drawn], trigger, case.modality, rng)])
+        tried, before, wanted, _ = bench.aims[name]
+        goal = np.full(len(drawn), target) if target is not None else _mapping(wanted, before, case.classes)[own]
+        x = np.concatenate([clean.x, case.stamped(clean.x[drawn], rng, trigger)])
         tuned = reactivated(module, x, np.concatenate([clean.codes, goal]), case, rng, bench.allowed.passes)
-        tried, _, wanted = bench.aims[name]
         found[name] = Share(int((ask(tuned, tried, case) == wanted).sum()), len(wanted))
     return found
 
@@ -260,8 +261,8 @@ def judged(bench: Bench, before: Measured, after: Measured, module: Any) -> tupl
     """Every limit that `after` misses, in words."""
     allowed, missed = bench.allowed, []
     for name, share in after.success.items():
-        if share.value > allowed.success:
-            missed.append(f"the {name} trigger still succeeds on {share.value:.1%} of {share.of:,} samples; "
+        if share.value - after.without[name].value > allowed.success:
+            missed.append(f"the {name} trigger still succeeds on {share.value:.1%} of {share.of:,} samples{_beside(after, name)}; "
                           f"at most {allowed.success:.1%} is allowed")
     lost = before.accuracy.value - after.accuracy.value
     if lost > allowed.drop + 1e-9:
@@ -270,10 +271,15 @@ def judged(bench: Bench, before: Measured, after: Measured, module: Any) -> tupl
     if worst is not None and worst[1] > allowed.class_drop:
         missed.append(f"class {worst[0]} loses {worst[1]:.0%}; at most {allowed.class_drop:.0%} is allowed")
     for name, share in after.reactivated.items():
-        if share.value > allowed.reactivated:
-            missed.append(f"after {allowed.poisoned} poisoned samples the {name} trigger succeeds on {share.value:.0%} again; "
-                          f"at most {allowed.reactivated:.0%} is allowed")
+        if share.value - after.without[name].value > allowed.reactivated:
+            missed.append(f"after {allowed.poisoned} poisoned samples the {name} trigger succeeds on {share.value:.0%} "
+                          f"again{_beside(after, name)}; at most {allowed.reactivated:.0%} is allowed")
     return tuple(missed)
+
+
+def _beside(after: Measured, name: str) -> str:
+    share = after.without[name].value
+    return f" ({share:.1%} go there without it)" if share else ""
 
 
 def worst_class(bench: Bench, module: Any) -> tuple[int, float] | None:

@@ -55,6 +55,7 @@ def _shown(trigger: dict[str, Any]) -> str:
 def rows(measured: dict[str, Any]) -> list[tuple[str, dict[str, Any], bool]]:
     """(what, share, whether less is better) of everything that was measured."""
     return [("accuracy", measured["accuracy"], False), *((f"success, {k} trigger", v, True) for k, v in measured["success"].items()),
+            *((f"goes there without the {k} trigger", v, True) for k, v in measured["without"].items() if v["share"]),
             *((f"success after re-activation, {k} trigger", v, True) for k, v in measured["reactivated"].items())]
 
 
@@ -62,7 +63,7 @@ def figures(before: dict[str, Any], after: dict[str, Any] | None) -> list[str]:
     """One line of words per figure.
 
     >>> share = {"share": 0.5, "low": 0.4, "high": 0.6}
-    >>> figures({"accuracy": share, "success": {}, "reactivated": {}}, {"accuracy": share, "success": {}, "reactivated": {}})
+    >>> figures(*[{"accuracy": share, "success": {}, "without": {}, "reactivated": {}}] * 2)
     ['accuracy 50.0% to 50.0% (40.0% to 60.0%)']
     """
     if after is None:

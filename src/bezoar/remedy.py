@@ -17,11 +17,11 @@ from bezoar.core.errors import ExitCode, UnreadableInput, UsageError
 from bezoar.core.escape import line
 from bezoar.core.events import Listener, Note, deaf
 from bezoar.core.finding import Finding
-from bezoar.core.model_repair import RepairCase, Samples, stamped
+from bezoar.core.model_repair import RepairCase, Samples, Writer
 from bezoar.core.report import Report
 from bezoar.core.suspect import Suspect
 from bezoar.core.trigger import Trigger, trigger_from_dict
-from bezoar.material import on_processor, samples
+from bezoar.material import on_processor, samples, writer
 from bezoar.mending import Allowed, Mended
 
 SCHEMA = "bezoar.repair/1"
@@ -73,17 +73,19 @@ def repair(model: Any, clean: object, y: object = None, *, test: object = None,
     module, tensor = on_processor(suspect)
     reports = _read(report)
     rng = np.random.default_rng([seed, 1])
-    trusted, notes = samples(suspect, api.load(clean, y, reading))
+    given = api.load(clean, y, reading)
+    trusted, notes = samples(suspect, given)
+    write = writer(suspect, given.inputs)
     if test is None:
         tunes, check = mending.split(trusted, len(suspect.classes), rng)
     else:
         tunes, (check, more) = trusted, samples(suspect, api.load(test, None, reading))
         notes = (*notes, *more)
     found = _recovered(reports, suspect)
-    told = None if trigger is None else _known(trigger, target, suspect, check, rng)
+    told = None if trigger is None else _known(trigger, target, suspect, check, write, rng)
     trained_on, flagged = _training(training, reports, suspect, reading)
-    case = RepairCase(module, tensor, len(suspect.classes), suspect.modality, tunes, trained_on, flagged,
-                      *(told or found or (None, None)))
+    put, to = told or found or (None, None)
+    case = RepairCase(module, tensor, len(suspect.classes), suspect.modality, tunes, trained_on, flagged, put, to, written=write)
     for note in (*suspect.notes, *notes):
         listener(Note(note))
     triggers = {name: pair for name, pair in (("recovered", found), ("known", told)) if pair is not None}
@@ -146,7 +148,7 @@ def _trigger(path: str | Path) -> Trigger:
                               advice="give the trigger.json of `bezoar attack`") from None
 
 
-def _known(given: str | Path | Trigger, target: str, suspect: Suspect, check: Samples,
+def _known(given: str | Path | Trigger, target: str, suspect: Suspect, check: Samples, write: Writer | None,
            rng: np.random.Generator) -> tuple[Trigger, int | None]:
     """The user's own trigger; without a named target, the class that most triggered samples go to."""
     trigger = given if isinstance(given, Trigger) else _trigger(given)
@@ -154,8 +156,8 @@ def _known(given: str | Path | Trigger, target: str, suspect: Suspect, check: Sa
         if target not in suspect.classes:
             raise UsageError(f"the model has no class {line(target, 60)!r}", advice="it has: " + ", ".join(suspect.classes[:20]))
         return trigger, suspect.classes.index(target)
-    case = RepairCase(*on_processor(suspect), len(suspect.classes), suspect.modality)
-    went = np.bincount(mending.ask(case.module, stamped(check.x, trigger, suspect.modality, rng), case), minlength=len(suspect.classes))
+    case = RepairCase(*on_processor(suspect), len(suspect.classes), suspect.modality, written=write)
+    went = np.bincount(mending.ask(case.module, case.stamped(check.x, rng, trigger), case), minlength=len(suspect.classes))
     return trigger, int(went.argmax()) if went.max() > len(check) / 2 else None
 
 
@@ -175,12 +177,9 @@ def _training(training: object, reports: Sequence[Report], suspect: Suspect,
 
 
 def _repaired(suspect: Suspect, mended: Mended) -> Suspect | None:
-    from bezoar.sources.suspects import suspect_from
+    from bezoar.sources.suspects import with_module
 
-    if mended.module is None:
-        return None
-    return suspect_from(mended.module, suspect.classes, suspect.shape, tensor=suspect.tensor, modality=suspect.modality,
-                        name=f"{suspect.name} (repaired)")
+    return None if mended.module is None else with_module(suspect, mended.module, name=f"{suspect.name} (repaired)")
 
 
 def _record(suspect: Suspect, model: Any, mended: Mended, case: RepairCase, triggers: mending.Triggers, seed: int) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def test_a_class_that_pays_for_the_others_is_seen():
 
 def test_a_trigger_without_one_target_counts_where_it_moves_samples():
     ground = mending.bench(case(target=None), rows(90, 1), mending.Allowed(), 0)
-    _, own, goal = ground.aims["recovered"]
+    _, own, goal, _ = ground.aims["recovered"]
     assert set(own.tolist()) == {1, 2} and set(goal.tolist()) == {0}, "class 0 stays where it is and does not count"
 
 

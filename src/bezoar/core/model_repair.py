@@ -42,6 +42,9 @@ class Samples:
         return Samples(self.x[rows], self.codes[rows])
 
 
+Writer = Callable[[np.ndarray, Trigger], np.ndarray]
+
+
 @dataclass(frozen=True, eq=False)
 class RepairCase:
     """What a repair may use; what is not known is None.
@@ -54,6 +57,7 @@ class RepairCase:
     training  what the model was trained on, poison included; `flagged` (n,) bool says which rows are held for poison
     trigger   what an audit or a scan recovered, and the class code `target` it leads to (None: not one class)
     drop      accuracy that a repair may cost, as a share; repairs with a strength to choose go no further on `clean`
+    written   tables: rows and a trigger -> those rows with it, since rows of numbers do not show their columns any more
     """
 
     module: Any
@@ -66,6 +70,7 @@ class RepairCase:
     trigger: Trigger | None = None
     target: int | None = None
     drop: float = 0.015
+    written: Writer | None = None
 
     def __post_init__(self) -> None:
         if self.flagged is not None and (self.training is None or self.flagged.shape != (len(self.training),)):
@@ -84,6 +89,8 @@ class RepairCase:
         trigger = trigger or self.trigger
         if trigger is None:
             raise Unavailable("trigger", advice="give the report of an audit")
+        if self.written is not None and trigger.modality == self.modality:
+            return self.written(x, trigger)
         return stamped(x, trigger, self.modality, rng)
 
 

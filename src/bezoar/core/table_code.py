@@ -48,6 +48,12 @@ class TableCode:
             blocks.append(self._place(table, name)[:, None] == np.arange(len(known_levels))[None, :])
         return np.concatenate(blocks, axis=1).astype(np.float32) if blocks else np.zeros((len(table), 1), np.float32)
 
+    def places(self, name: str) -> np.ndarray:
+        """(k,) columns of `matrix` that tell of the column `name`; none for one that it does not know."""
+        wide = {**dict.fromkeys(self.centres, 2), **{k: len(v) for k, v in self.levels.items()}}
+        ends = dict(zip(wide, np.cumsum(list(wide.values())), strict=True))
+        return np.arange(ends[name] - wide[name], ends[name]) if name in wide else np.zeros(0, np.int64)
+
     def ordinals(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
         """(n, columns) float64 with NaN for missing, categories as codes; and (columns,) bool which are categories."""
         columns = [table[k].values for k in self.centres]

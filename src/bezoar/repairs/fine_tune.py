@@ -27,7 +27,7 @@ class FineTune(ModelRepair):
     """
 
     info: ClassVar[Info] = Info(name="fine-tune", summary="plain fine-tuning on trusted samples, the baseline",
-                                modalities=("image", "text"), threats=("backdoor-dirty-label",),
+                                modalities=("image", "text", "tabular"), threats=("backdoor-dirty-label",),
                                 needs=("clean",), extras=("torch",), cost="100 steps of 2 passes",
                                 reference="Liu et al. 2018, arXiv 1805.12185")
 

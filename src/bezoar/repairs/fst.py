@@ -30,7 +30,7 @@ class Fst(ModelRepair):
     """
 
     info: ClassVar[Info] = Info(name="fst", summary="tune with a new classifier that is kept away from the old one",
-                                modalities=("image", "text"), threats=("backdoor-dirty-label", "backdoor-clean-label"),
+                                modalities=("image", "text", "tabular"), threats=("backdoor-dirty-label", "backdoor-clean-label"),
                                 needs=("clean",), extras=("torch",),
                                 cost="150 steps of 2 passes", reference="Min et al. 2023, arXiv 2310.01875")
 

@@ -30,7 +30,8 @@ class FtSam(ModelRepair):
     shift   pictures are moved by up to so many pixels
     """
 
-    info: ClassVar[Info] = Info(name="ft-sam", summary="sharpness-aware fine-tuning on trusted samples", modalities=("image", "text"),
+    info: ClassVar[Info] = Info(name="ft-sam", summary="sharpness-aware fine-tuning on trusted samples",
+                                modalities=("image", "text", "tabular"),
                                 threats=("backdoor-dirty-label", "backdoor-clean-label"), needs=("clean",), extras=("torch",),
                                 cost="100 steps of 6 passes", reference="Zhu et al. 2023, arXiv 2304.11823")
 

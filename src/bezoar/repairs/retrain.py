@@ -30,7 +30,7 @@ class Retrain(ModelRepair):
     shift   pictures are moved by up to so many pixels
     """
 
-    info: ClassVar[Info] = Info(name="retrain", summary="train anew without the flagged samples", modalities=("image", "text"),
+    info: ClassVar[Info] = Info(name="retrain", summary="train anew without the flagged samples", modalities=("image", "text", "tabular"),
                                 threats=("backdoor-dirty-label", "backdoor-clean-label"), needs=("training", "flagged"), extras=("torch",),
                                 cost="a training run", reference="filter and retrain: AGPD and others, see METHODS")
 

@@ -37,7 +37,8 @@ class Unlearn(ModelRepair):
     """
 
     info: ClassVar[Info] = Info(name="unlearn", summary="teach triggered samples their own labels, or make the flagged labels unlikely",
-                                modalities=("image", "text"), threats=("backdoor-dirty-label", "backdoor-clean-label"), extras=("torch",),
+                                modalities=("image", "text", "tabular"), threats=("backdoor-dirty-label", "backdoor-clean-label"),
+                                extras=("torch",),
                                 cost="150 steps of 5 passes", reference="Wang et al. 2019; Li et al. 2021, arXiv 2110.11571")
 
     def __init__(self, *, steps: int = 150, rate: float = 0.005, rho: float = 0.0, anchor: float = 10.0, shift: int = 1) -> None:

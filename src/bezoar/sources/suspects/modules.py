@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from bezoar.core.errors import AbilityFailed, UnreadableInput, UsageError
+from bezoar.core.escape import line
 from bezoar.core.image_triggers import fit as stretched
 from bezoar.core.inputs import Images, Inputs, Table, Texts
 from bezoar.core.limits import Limits
 from bezoar.core.suspect import Suspect, weights_digest
 from bezoar.core.table_code import TableCode
+from bezoar.core.table_triggers import Values
 from bezoar.intake.door import published
 from bezoar.intake.models import open_weights
 from bezoar.networks import architectures, training
@@ -125,7 +127,7 @@ def save_safetensors(model: Any, path: str | Path, *, classes: Sequence[str] = (
         told["table"] = {"centres": code.centres, "levels": code.levels}
     path = Path(path)
     with published(path) as draft:
-        head = {KEY: json.dumps({k: v for k, v in told.items() if v}, sort_keys=True)}
+        head = {KEY: json.dumps({k: v for k, v in told.items() if v})}  # in their order: it is that of the columns of the matrix
         save_file(arrays_of(model) if arrays is None else dict(arrays), draft, head)
     return path
 
@@ -229,6 +231,22 @@ class _Answer:
     def matrix(self, table: Inputs) -> np.ndarray:
         """(n, d) float32: a table as the model reads it."""
         return _matrix(table, self.shape, self.code)
+
+    def written(self, table: Table, trigger: Values) -> tuple[np.ndarray, np.ndarray]:
+        """(k,) columns of `matrix` that the trigger writes, and (k,) float32 what it writes there; `table` says which columns there are."""
+        strange = [n for n in trigger.columns if n not in table.columns]
+        if strange:
+            raise UsageError(f"the table has no column {line(strange[0], 60)!r}",
+                             advice="give a trigger for the columns that the model reads")
+        try:
+            row = self.matrix(trigger.apply(table.take(np.arange(1)), np.random.default_rng(0)))[0]
+        except ValueError as error:
+            raise UsageError(f"a value of the trigger is no number: {line(str(error), 80)}",
+                             advice="give numbers for columns of numbers") from error
+        place = list(table.columns)
+        found = [self.code.places(n) if self.code else np.array([place.index(n)]) for n in trigger.columns]
+        where = np.concatenate([np.zeros(0, np.int64), *found])
+        return where, row[where]
 
     def _batches(self, inputs: Inputs) -> Any:
         if self.modality == "image":
