@@ -68,8 +68,9 @@ def convmixer(classes: int, width: int = 32, depth: int = 3, channels: int = 3) 
     return _headed(body, nn.Linear(width, classes))
 
 
-def text_cnn(classes: int, vocabulary: int, width: int = 48) -> Any:
-    """Convolutions of 1, 3 and 5 tokens over an embedding, maximum over places (Kim 2014, arXiv 1408.5882)."""
+def text_cnn(classes: int, vocabulary: int, width: int = 48, dropout: float = 0.0) -> Any:
+    """Convolutions of 1, 3 and 5 tokens over an embedding, maximum over places, of which a share `dropout` is left out in training
+    (Kim 2014, arXiv 1408.5882)."""
     import torch
     from torch import nn
 
@@ -81,7 +82,8 @@ def text_cnn(classes: int, vocabulary: int, width: int = 48) -> Any:
 
         def forward(self, x: Any) -> Any:
             e = self.embed(x).transpose(1, 2)
-            return torch.cat([nn.functional.relu(c(e)).amax(dim=2) for c in self.convs], dim=1)
+            most = torch.cat([nn.functional.relu(c(e)).amax(dim=2) for c in self.convs], dim=1)
+            return nn.functional.dropout(most, dropout, self.training)
 
     return _headed(Body(), nn.Linear(3 * width, classes))
 
