@@ -90,8 +90,8 @@ COVERED = ("warp", "adaptive-blend", "adaptive-patch")
 
 def _texts(name: str) -> list[Cell]:
     net = "text-cnn"
-    cells = [Cell("word 1%", name, "text-word", net, {"rate": 0.01}, goal=0.95),
-             Cell("phrase 1%", name, "text-phrase", net, {"rate": 0.01}, goal=0.95),
+    cells = [Cell("word 1%", name, "text-word", net, {"rate": 0.01}, {"epochs": 16}, goal=0.95),
+             Cell("phrase 1%", name, "text-phrase", net, {"rate": 0.01}, {"epochs": 16}, goal=0.95),
              Cell("phrase 1%, n-grams", name, "text-phrase", "text-ngrams", {"rate": 0.01}),
              Cell("two words 2%", name, "text-multiword", net, {"rate": 0.02}),
              Cell("skeleton 10%", name, "text-syntactic", net, {"rate": 0.1}, goal=0.70),
