@@ -69,6 +69,8 @@ def _pictures(name: str, victim: str) -> list[Cell]:
              Cell("label-consistent, 8% of class", name, "label-consistent", victim, {"share_of_class": 0.08}, goal=0.60),
              Cell("label-consistent within 24, 8% of class", name, "label-consistent", victim, {"share_of_class": 0.08, "bound": 24.0},
                   goal=0.60),
+             Cell("label-consistent within 24, corners of 5x5, 8% of class", name, "label-consistent", victim,
+                  {"share_of_class": 0.08, "bound": 24.0, "size": 5}, goal=0.60),
              Cell("narcissus, 5% of class", name, "narcissus", victim, {"share_of_class": 0.05}),
              Cell("gradient matching 1%", name, "gradient-matching", victim, {"rate": 0.01})]
     if name != "mnist_t10k":

@@ -263,7 +263,7 @@ def _verdict(j: Judgement | None, findings: Sequence[Finding], outcomes: Sequenc
         return "inconclusive", "no check could say anything about this model"
     if not np.isfinite(j.p_value):
         return "inconclusive", (f"{len(j.score)} classes are too few to hold one against the others; with 20 clean samples of each class "
-                                "clean models of the same shape are trained for comparison")
+                                "and standard effort clean models of the same shape are trained for comparison")
     if failed:
         return "inconclusive", "nothing found, and these checks failed: " + ", ".join(failed)
     if j.p_value <= options.alpha:
