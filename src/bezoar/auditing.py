@@ -40,7 +40,7 @@ def audit(model: object, *, factory: str = "", data: object = None, y: object = 
           out: str | Path | None = None, listener: Listener = deaf) -> Report:
     """Is this model backdoored, to which class, by what trigger?
 
-    model     a file (safetensors, .pt or .pth weights, ONNX, ...), a torch module, a function of an (n, h, w, 3) uint8 array that gives
+    model     a file (safetensors, .pt or .pth weights, ONNX, trees of XGBoost or LightGBM), a torch module, a function of an (n, h, w, 3) uint8 array that gives
               (n, K) probabilities, or a Suspect
     factory   'package.module:function' that builds the network the weights go into; inferred for known families
     data      clean samples that you trust, as `scan` takes them; a handful is enough, None audits without data
@@ -163,6 +163,8 @@ def fitted(data: Dataset, suspect: Suspect, listener: Listener = deaf) -> Datase
         raise UsageError(f"the clean data are {data.modality}, the model reads {suspect.modality}", advice="give data of the same kind")
     if data.labels is None:
         raise UsageError("the clean data have no labels", advice="name the label column with --label")
+    if data.modality == "tabular" and len(data):
+        suspect.predict(data.inputs.take(np.arange(1)))  # columns that do not fit are said before anything begins
     names, k = data.labels.classes, len(suspect.classes)
     if len(np.unique(data.labels.codes[data.labels.codes >= 0])) < 2:
         raise UsageError("the clean data are of one class only", advice="give samples of several classes, a few of each")

@@ -90,22 +90,6 @@ def saved_model(raw: memoryview) -> None:
     raise Unknown("it is a TensorFlow graph, which is a program; export it to ONNX")
 
 
-def xgboost(raw: memoryview, extra: dict[str, Any]) -> None:
-    """Always raises; the number of classes is written down where it is stated in JSON."""
-    told = re.search(rb'"num_class"\s*:\s*"?(\d{1,6})', bytes(raw[:8 << 20]))
-    if told:
-        extra["classes"] = max(2, int(told[1]))
-    raise Unknown("it is an XGBoost model; its trees are not opened as weights: export it to ONNX, or audit it as a Python callable")
-
-
-def lightgbm(raw: memoryview, extra: dict[str, Any]) -> None:
-    """Always raises; the number of classes is written down."""
-    told = re.search(rb"\nnum_class=(\d{1,6})\n", bytes(raw[:65_536]))
-    if told:
-        extra["classes"] = max(2, int(told[1]))
-    raise Unknown("it is a LightGBM model; its trees are not opened as weights: export it to ONNX, or audit it as a Python callable")
-
-
 def text(raw: memoryview, suffix: str, extra: dict[str, Any]) -> None:
     """Templates and settings: Hostile where one reaches out. Passes otherwise; there are no weights in it."""
     if len(raw) > 64 << 20:

@@ -55,7 +55,7 @@ def open_weights(path: str | Path, limits: Limits | None = None) -> Weights:
 
 def _next(reason: str) -> str:
     told = "convert" in reason or "export" in reason
-    return "safetensors files, state dicts of torch, npz and ONNX are opened" if told else CONVERT
+    return "safetensors files, state dicts of torch, npz, ONNX, XGBoost JSON and LightGBM text are opened" if told else CONVERT
 
 
 def inspect(path: str | Path, limits: Limits | None = None) -> Inspection:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from bezoar.core.limits import MIB, Limits
-from bezoar.intake.models import foreign, kinds, numpy_file, safetensors_file, torch_file
+from bezoar.intake.models import foreign, kinds, lightgbm_file, numpy_file, safetensors_file, torch_file, xgboost_file
 from bezoar.intake.models.archive import Archive
 from bezoar.intake.models.arrays import Kept, Sink
 from bezoar.intake.models.verdicts import INCONCLUSIVE, SAFE, Hostile, Stopped, TooMuch, Unknown
@@ -82,9 +82,9 @@ def _read(raw: memoryview, kind: str, suffix: str, limits: Limits, keep: Kept, a
     elif kind == kinds.GGUF:
         foreign.gguf(raw, extra)
     elif kind == kinds.XGBOOST:
-        foreign.xgboost(raw, extra)
+        xgboost_file.read(raw, limits, keep, extra)
     elif kind == kinds.LIGHTGBM:
-        foreign.lightgbm(raw, extra)
+        lightgbm_file.read(raw, limits, keep, extra)
     elif kind == kinds.SAVED_MODEL:
         foreign.saved_model(raw)
     elif kind == kinds.TEXT:

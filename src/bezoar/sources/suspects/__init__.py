@@ -27,7 +27,7 @@ __all__ = ["arrays_of", "encoder_from", "looks_like_adapter", "open_adapter", "o
 
 def open_suspect(path: str | Path, *, factory: str = "", classes: Sequence[str] = (), shape: tuple[int, ...] | None = None,
                  modality: str = "", pixels: str = "", limits: Limits | None = None) -> Suspect:
-    """The model of a weights file (safetensors, torch state dict, npz), of an ONNX file, or behind an http(s) address.
+    """The model of a weights file (safetensors, torch state dict, npz), of an ONNX, XGBoost or LightGBM file, or behind an http(s) address.
 
     factory   "package.module:function" of the user's own that returns the network without weights; imported only because it is named
     classes   K names; what the file says, else numbers; an address needs them

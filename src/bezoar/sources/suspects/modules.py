@@ -25,6 +25,7 @@ from bezoar.networks import architectures, training
 from bezoar.networks.architectures import IMAGENET, OURS, PLAIN
 from bezoar.networks.device import resolved
 from bezoar.networks.text_codes import SIGNS, codes_of
+from bezoar.sources.suspects import trees
 
 BATCH = 256
 PIXELS = 16_000_000
@@ -40,6 +41,8 @@ def open_weights_file(path: str | Path, *, factory: str = "", classes: Sequence[
     """The model of a weights file, read as data; parameters and errors as those of `open_suspect`."""
     path = Path(path)
     weights = open_weights(path, limits)
+    if weights.kind in trees.KINDS:
+        return trees.suspect_of_trees(weights, path.name, classes, limits)
     fit = architectures.module_of(weights.arrays, factory)
     told = told_by(weights.extra)
     shape = tuple(shape) if shape else tuple(told.get("shape", ())) or fit.shape
