@@ -1,8 +1,9 @@
-"""`bezoar audit` of models that are no networks in weights files: boosted trees."""
+"""`bezoar audit` of models that are no networks in weights files: boosted trees, TorchScript."""
 
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,32 @@ def test_trees_that_are_none_end_in_one_sentence(bezoar, flowers, tmp_path):
         (tmp_path / "m.json").write_text(raw)
         done = bezoar("audit", tmp_path / "m.json", "--data", "flowers.csv", "--label", "kind", "--out", tmp_path / "r", cwd=flowers)
         assert done.code == 2 and said in done.err and "Traceback" not in done.err and not (tmp_path / "r").exists(), done.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no filter of system calls on this system")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_torchscript_is_audited_as_a_black_box(bezoar, flowers, tmp_path):
+    torch = pytest.importorskip("torch")
+    x, y = load_iris(return_X_y=True)
+    torch.manual_seed(100)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.ReLU(), torch.nn.Linear(16, 3))
+    inputs, codes, steps = torch.tensor(x).float(), torch.tensor(y), torch.optim.Adam(net.parameters(), 0.02)
+    for _ in range(200):
+        steps.zero_grad()
+        torch.nn.functional.cross_entropy(net(inputs), codes).backward()
+        steps.step()
+    torch.jit.save(torch.jit.script(net.eval()), str(tmp_path / "model.pt"))
+    done = bezoar("audit", tmp_path / "model.pt", "--data", "flowers.csv", "--label", "kind", "--effort", "quick", "--fail-on", "never",
+                  "--out", tmp_path / "r", cwd=flowers)
+    assert done.code in (0, 3), (done.out, done.err)
+    report = json.loads((tmp_path / "r" / "report.json").read_text())
+    assert report["outcomes"][0]["reason"].startswith("inconclusive: torchscript, a program: it was only asked")
+    assert [o["status"] for o in report["outcomes"] if o["ability"] == "value-inversion"] in (["found"], ["nothing"]), report["outcomes"]
+
+    class Greedy(torch.nn.Module):
+        def forward(self, x):
+            return torch.ones([x.size(0), 1 << 40])
+
+    torch.jit.save(torch.jit.script(Greedy()), str(tmp_path / "greedy.pt"))
+    done = bezoar("audit", tmp_path / "greedy.pt", "--data", "flowers.csv", "--label", "kind", "--effort", "quick", "--out", tmp_path / "g", cwd=flowers)
+    assert done.code == 3 and "Traceback" not in done.err and not (tmp_path / "g").exists(), (done.code, done.err)
