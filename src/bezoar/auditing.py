@@ -40,8 +40,8 @@ def audit(model: object, *, factory: str = "", data: object = None, y: object = 
           out: str | Path | None = None, listener: Listener = deaf) -> Report:
     """Is this model backdoored, to which class, by what trigger?
 
-    model     a file (safetensors, .pt or .pth weights, ONNX, ...), a torch module, a function of an (n, h, w, 3) uint8 array that gives
-              (n, K) probabilities, or a Suspect
+    model     a file (safetensors, .pt or .pth weights, ONNX, TorchScript, trees of XGBoost or LightGBM), a torch module, a function of
+              an (n, h, w, 3) uint8 array that gives (n, K) probabilities, or a Suspect
     factory   'package.module:function' that builds the network the weights go into; inferred for known families
     data      clean samples that you trust, as `scan` takes them; a handful is enough, None audits without data
     classes   names of the model's classes, in order; taken from `data` when left out
@@ -126,8 +126,13 @@ def suspect_of(model: object, factory: str = "", classes: Sequence[str] = (), sh
             return open_suspect(str(model), classes=names, shape=size or None, modality="" if data is None else data.modality), ()
         started = time.perf_counter()
         seen = inspect(model)
-        found = open_suspect(model, factory=factory, classes=classes, shape=size or None, pixels=pixels)
-        said = f"{seen.verdict}: {seen.kind}" + (f", {seen.reasons[0]}" if seen.reasons else ", read as data, nothing in it was run")
+        found = open_suspect(model, factory=factory, classes=classes, shape=size or None, pixels=pixels,
+                             like=None if data is None else data.inputs)
+        said = f"{seen.verdict}: {seen.kind}"
+        if seen.extra.get("opens as") == "black box":
+            said += ", a program: it was only asked, in a process of its own that can open no file and reach no network"
+        else:
+            said += f", {seen.reasons[0]}" if seen.reasons else ", read as data, nothing in it was run"
         return found, (OutcomeLine("file-scan", "nothing", said, time.perf_counter() - started),)
     if hasattr(model, "state_dict") and callable(model):
         from bezoar.sources.suspects import suspect_from
@@ -163,6 +168,8 @@ def fitted(data: Dataset, suspect: Suspect, listener: Listener = deaf) -> Datase
         raise UsageError(f"the clean data are {data.modality}, the model reads {suspect.modality}", advice="give data of the same kind")
     if data.labels is None:
         raise UsageError("the clean data have no labels", advice="name the label column with --label")
+    if data.modality == "tabular" and len(data):
+        suspect.predict(data.inputs.take(np.arange(1)))  # columns that do not fit are said before anything begins
     names, k = data.labels.classes, len(suspect.classes)
     if len(np.unique(data.labels.codes[data.labels.codes >= 0])) < 2:
         raise UsageError("the clean data are of one class only", advice="give samples of several classes, a few of each")

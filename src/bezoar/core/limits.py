@@ -45,3 +45,9 @@ class Limits:
     """Bytes of arrays per byte of a model file; small files may give 64 MiB all the same."""
     max_model_seconds: int = 10
     """Processor seconds to read a model file, and one more for each 16 MiB of it."""
+    max_trees: int = 100_000
+    """Trees of a model of trees."""
+    max_tree_nodes: int = 20_000_000
+    """Nodes of all trees of a model together."""
+    max_tree_depth: int = 1_000
+    """Questions between the root of a tree and a leaf."""

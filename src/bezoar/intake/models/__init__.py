@@ -5,7 +5,7 @@
     inspect(path)       the static scan alone: what the file is, what it would run, what cannot be said
 """
 
-from bezoar.intake.models.opening import inspect, open_weights, read_weights
+from bezoar.intake.models.opening import inspect, open_weights, opened, read_weights
 from bezoar.intake.models.verdicts import INCONCLUSIVE, REFUSED, SAFE, Inspection, Weights
 
-__all__ = ["INCONCLUSIVE", "REFUSED", "SAFE", "Inspection", "Weights", "inspect", "open_weights", "read_weights"]
+__all__ = ["INCONCLUSIVE", "REFUSED", "SAFE", "Inspection", "Weights", "inspect", "open_weights", "opened", "read_weights"]

@@ -54,6 +54,10 @@ def other_zip(archive: Archive, suffix: str) -> None:
         raise Unknown("it is a Keras archive, whose settings can name code; export it to ONNX, or " + CONVERT)
     if "schema.json" in names:
         raise Hostile("it is a skops archive, which names classes to be made and called; export the model to ONNX")
+    if any(n.partition("/")[2] in ("archive_format", "serialized_exported_program.json") or ("/models/" in n and n.endswith(".json"))
+           for n in names) or "serialized_exported_program.json" in names:
+        raise Unknown("it is an archive of torch.export, whose loader runs Python while it opens the file; "
+                      f"{CONVERT}, or export it to ONNX (torch.onnx.export)")
     pickles = [n for n in sorted(names) if n.endswith((".pkl", ".pickle", ".joblib", ".dill"))]
     if pickles:
         raise Hostile(f"its archive holds the pickle {pickles[0][-60:]!r} where torch.save puts none; {CONVERT}")
@@ -88,22 +92,6 @@ def saved_model(raw: memoryview) -> None:
     if active:
         raise Hostile(f"it is a TensorFlow graph with operations that touch files or call Python: {', '.join(active)}; export it to ONNX")
     raise Unknown("it is a TensorFlow graph, which is a program; export it to ONNX")
-
-
-def xgboost(raw: memoryview, extra: dict[str, Any]) -> None:
-    """Always raises; the number of classes is written down where it is stated in JSON."""
-    told = re.search(rb'"num_class"\s*:\s*"?(\d{1,6})', bytes(raw[:8 << 20]))
-    if told:
-        extra["classes"] = max(2, int(told[1]))
-    raise Unknown("it is an XGBoost model; its trees are not opened as weights: export it to ONNX, or audit it as a Python callable")
-
-
-def lightgbm(raw: memoryview, extra: dict[str, Any]) -> None:
-    """Always raises; the number of classes is written down."""
-    told = re.search(rb"\nnum_class=(\d{1,6})\n", bytes(raw[:65_536]))
-    if told:
-        extra["classes"] = max(2, int(told[1]))
-    raise Unknown("it is a LightGBM model; its trees are not opened as weights: export it to ONNX, or audit it as a Python callable")
 
 
 def text(raw: memoryview, suffix: str, extra: dict[str, Any]) -> None:

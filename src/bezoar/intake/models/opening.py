@@ -41,8 +41,11 @@ def read_weights(path: str | Path, limits: Limits | None = None) -> Weights:
 
 def open_weights(path: str | Path, limits: Limits | None = None) -> Weights:
     """As `read_weights`; raises Refused, LimitExceeded or UnreadableInput where the verdict is not "safe" or there are no arrays."""
-    weights = read_weights(path, limits)
-    name = Path(path).name
+    return opened(read_weights(path, limits), Path(path).name)
+
+
+def opened(weights: Weights, name: str) -> Weights:
+    """What was read, where it holds arrays; raises as `open_weights`."""
     reason = weights.reasons[0] if weights.reasons else "it holds no arrays"
     if weights.verdict == REFUSED:
         raise Refused(f"{name} is refused: {reason}", advice="do not load it elsewhere either; ask its maker for a safetensors file")
@@ -55,7 +58,7 @@ def open_weights(path: str | Path, limits: Limits | None = None) -> Weights:
 
 def _next(reason: str) -> str:
     told = "convert" in reason or "export" in reason
-    return "safetensors files, state dicts of torch, npz and ONNX are opened" if told else CONVERT
+    return "safetensors files, state dicts of torch, npz, ONNX, XGBoost JSON and LightGBM text are opened" if told else CONVERT
 
 
 def inspect(path: str | Path, limits: Limits | None = None) -> Inspection:

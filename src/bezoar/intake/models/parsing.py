@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from bezoar.core.limits import MIB, Limits
-from bezoar.intake.models import foreign, kinds, numpy_file, safetensors_file, torch_file
+from bezoar.intake.models import foreign, kinds, lightgbm_file, numpy_file, safetensors_file, script_scan, torch_file, xgboost_file
 from bezoar.intake.models.archive import Archive
 from bezoar.intake.models.arrays import Kept, Sink
-from bezoar.intake.models.verdicts import INCONCLUSIVE, SAFE, Hostile, Stopped, TooMuch, Unknown
+from bezoar.intake.models.verdicts import CONVERT, INCONCLUSIVE, SAFE, Hostile, Stopped, TooMuch, Unknown
 
 SMALL = 64 * MIB
 
@@ -59,9 +59,14 @@ def _read(raw: memoryview, kind: str, suffix: str, limits: Limits, keep: Kept, a
         archive = Archive(raw, most_bytes(len(raw), limits))
         names = list(archive.members)
         if any(n.count("/") == 1 and n.endswith("/data.pkl") for n in names):
-            answer["kind"] = "torchscript" if any(n.endswith("/constants.pkl") for n in names) else "torch"
+            answer["kind"] = "torchscript" if script_scan.is_script(names) else "torch"
             if suffix in (".npz", ".keras"):
                 raise Hostile(f"its name ends in {suffix}, but it is a torch file")
+            if answer["kind"] == "torchscript":
+                script_scan.look(archive, limits)
+                extra["opens as"] = "black box"
+                raise Unknown(f"it is a TorchScript archive, which holds a program: it is only asked, in a process of its own; {CONVERT} "
+                              "(torch.save(model.state_dict(), ...))")
             torch_file.read_zip(archive, limits, keep, extra)
         elif names and all(n.endswith(".npy") for n in names):
             answer["kind"] = "npz"
@@ -82,9 +87,9 @@ def _read(raw: memoryview, kind: str, suffix: str, limits: Limits, keep: Kept, a
     elif kind == kinds.GGUF:
         foreign.gguf(raw, extra)
     elif kind == kinds.XGBOOST:
-        foreign.xgboost(raw, extra)
+        xgboost_file.read(raw, limits, keep, extra)
     elif kind == kinds.LIGHTGBM:
-        foreign.lightgbm(raw, extra)
+        lightgbm_file.read(raw, limits, keep, extra)
     elif kind == kinds.SAVED_MODEL:
         foreign.saved_model(raw)
     elif kind == kinds.TEXT:

@@ -29,8 +29,6 @@ def read_zip(archive: Archive, limits: Limits, keep: Kept, extra: dict[str, Any]
         raise Hostile("its archive has more than one top folder")
     top = tops.pop()
     inside = {name[len(top) + 1:] for name in archive.members}
-    if "constants.pkl" in inside or any(n.startswith("code/") for n in inside):
-        raise Unknown(f"it is a TorchScript archive, which holds a program; {CONVERT} (torch.save(model.state_dict(), ...))")
     odd = [n for n in sorted(inside - HOUSEKEEPING) if not (n.startswith("data/") and n[5:].isalnum() and n.isascii())]
     if odd:
         raise Hostile(f"its archive holds {odd[0][:60]!r}, which torch.save does not write")

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from bezoar.core.inputs import Images, Inputs, Table, Texts
 from bezoar.core.limits import MIB, Limits
 from bezoar.core.suspect import Suspect
 from bezoar.intake.models import SAFE, read_weights
+
+if TYPE_CHECKING:
+    from bezoar.intake.models.asked_apart import Runner
 
 BATCH = 64
 SIDE = 32
@@ -117,7 +120,7 @@ def _rows(inputs: Inputs, modality: str, shape: tuple[int, ...], batch: int) -> 
 
 def open_onnx(path: str | Path, *, classes: Sequence[str] = (), shape: Sequence[int] | None = None, pixels: str = "0..1",
               limits: Limits | None = None) -> Suspect:
-    """An ONNX classifier as a black box; it runs in a child process (`intake.models.onnx_apart`).
+    """An ONNX classifier as a black box; it runs in a child process (`intake.models.asked_apart`).
 
     Raises Refused or UnreadableInput for files that point outside, use foreign operators, or that the runtime does not take.
     """
@@ -131,14 +134,9 @@ def open_onnx(path: str | Path, *, classes: Sequence[str] = (), shape: Sequence[
         import onnxruntime  # noqa: F401
     except ImportError:
         raise Unavailable("onnxruntime", advice="pip install 'bezoar[onnx]'") from None
-    from bezoar.intake.models.onnx_apart import KINDS, TEXTS, Runner
+    from bezoar.intake.models.asked_apart import KINDS, TEXTS
 
-    handle = os.open(path.resolve(), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        runner = Runner(handle, MEMORY, SECONDS)
-        digest = hashlib.sha256(os.pread(handle, os.fstat(handle).st_size, 0)).hexdigest()
-    finally:
-        os.close(handle)
+    runner, digest = started(path, "onnx")
     dims = runner.shape
     size: tuple[int, ...] = ()
     make: Callable[[Any], Any] = list
@@ -148,34 +146,51 @@ def open_onnx(path: str | Path, *, classes: Sequence[str] = (), shape: Sequence[
         last = dims[3] in (1, 3) and dims[1] not in (1, 3)
         height, width, depth = (dims[1], dims[2], dims[3]) if last else (dims[2], dims[3], dims[1])
         size = tuple(int(v) for v in shape) if shape else (height or SIDE, width or SIDE, 3)
-        modality, make = "image", _pictures(KINDS[runner.kind], last, depth == 1, pixels)
+        modality, make = "image", pictures_as(KINDS[runner.kind], last, depth == 1, pixels)
     elif runner.kind in KINDS and len(dims) == 2:
         modality, size, code = "tabular", (dims[1],) if dims[1] else tuple(shape or ()), KINDS[runner.kind]
         make = lambda rows: np.asarray(rows, code)  # noqa: E731
     else:
         raise UnreadableInput(f"{path.name} takes {runner.kind} of shape {dims}",
                               advice="pictures (n, 3, h, w), rows (n, d) or texts are audited")
-    fixed = dims[0]
+    return asked(runner, path.name, make, digest, modality, size, classes, fixed=dims[0] or 0)
 
+
+def started(path: Path, runtime: str) -> tuple[Runner, str]:
+    """The model of a file in a child of its own, and the SHA-256 of the file. Errors as those of `Runner`."""
+    from bezoar.intake.models.asked_apart import Runner
+
+    handle = os.open(path.resolve(), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(handle), "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return Runner(handle, MEMORY, SECONDS, runtime), digest
+    finally:
+        os.close(handle)
+
+
+def asked(runner: Runner, name: str, make: Callable[[Any], Any], digest: str, modality: str, size: Sequence[int | None],
+          classes: Sequence[str] = (), *, fixed: int = 0, notes: tuple[str, ...] = ()) -> Suspect:
+    """The suspect behind a runner; `make` turns rows into what it reads, `fixed` is the batch that it insists on."""
     def ask(rows: Any) -> Any:
         batch = make(rows)
-        short = fixed - len(batch) if fixed and fixed > len(batch) else 0
+        short = fixed - len(batch) if fixed > len(batch) else 0
         if short:
             batch = batch + [""] * short if isinstance(batch, list) else np.concatenate([batch, np.repeat(batch[-1:], short, axis=0)])
         outputs = [o for o in runner.ask(batch) if o.ndim == 2 and len(o) == len(batch) and o.dtype.kind == "f"]
         if not outputs:
-            raise AbilityFailed(f"{path.name} has no output with one row of numbers per input", advice="export the logits as an output")
+            raise AbilityFailed(f"{name} has no output with one row of numbers per input", advice="export the logits as an output")
         return outputs[0][:len(rows)]
 
-    notes = ("it is asked as a black box, in a process of its own",)
-    made = suspect_from_callable(ask, (), tuple(v for v in size if v), modality=modality, name=path.name, batch=fixed or BATCH, notes=notes)
+    notes = ("it is asked as a black box, in a process of its own", *notes)
+    made = suspect_from_callable(ask, (), tuple(v for v in size if v), modality=modality, name=name, batch=fixed or BATCH, notes=notes)
     if classes and len(classes) != len(made.classes):
         raise UsageError(f"{len(classes)} classes are named, the model has {len(made.classes)}",
                          advice="name them all, in the order of its outputs")
     return Suspect(made.name, modality, tuple(classes) or made.classes, digest, made.answer, shape=made.shape, notes=notes)
 
 
-def _pictures(code: str, last: bool, grey: bool, pixels: str) -> Callable[[Any], np.ndarray]:
+def pictures_as(code: str, last: bool, grey: bool, pixels: str) -> Callable[[Any], np.ndarray]:
     if pixels not in ("0..1", "-1..1", "imagenet"):
         raise UsageError(f"unknown scale of pixels {pixels!r}", advice="one of: -1..1, 0..1, imagenet")
 

@@ -22,11 +22,12 @@ from bezoar.core.suspect import Suspect, weights_digest
 from bezoar.core.table_code import TableCode
 from bezoar.core.table_triggers import Values
 from bezoar.intake.door import published
-from bezoar.intake.models import open_weights
+from bezoar.intake.models import Weights, open_weights, opened
 from bezoar.networks import architectures, training
 from bezoar.networks.architectures import IMAGENET, OURS, PLAIN
 from bezoar.networks.device import resolved
 from bezoar.networks.text_codes import SIGNS, codes_of
+from bezoar.sources.suspects import trees
 
 BATCH = 256
 PIXELS = 16_000_000
@@ -38,10 +39,12 @@ Tensor = Callable[[Any], Any]
 
 
 def open_weights_file(path: str | Path, *, factory: str = "", classes: Sequence[str] = (), shape: tuple[int, ...] | None = None,
-                      modality: str = "", pixels: str = "", limits: Limits | None = None) -> Suspect:
-    """The model of a weights file, read as data; parameters and errors as those of `open_suspect`."""
+                      modality: str = "", pixels: str = "", limits: Limits | None = None, weights: Weights | None = None) -> Suspect:
+    """The model of a weights file, read as data, or that of what `read_weights` gave; parameters and errors as those of `open_suspect`."""
     path = Path(path)
-    weights = open_weights(path, limits)
+    weights = open_weights(path, limits) if weights is None else opened(weights, path.name)
+    if weights.kind in trees.KINDS:
+        return trees.suspect_of_trees(weights, path.name, classes, limits)
     fit = architectures.module_of(weights.arrays, factory)
     told = told_by(weights.extra)
     shape = tuple(shape) if shape else tuple(told.get("shape", ())) or fit.shape
