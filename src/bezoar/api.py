@@ -103,7 +103,7 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     """
     check_effort(effort)
     check_rates(alpha, fdr)
-    place = _place(device, effort != "quick" or model is not None)
+    place = place_of(device, effort != "quick" or model is not None)
     reading = reading or Reading()
     reading = with_groups(reading, group)
     path = path or (data if isinstance(data, (str, Path)) else "")
@@ -115,7 +115,8 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
         raise UnreadableInput(f"{dataset.name} holds no readable sample", advice="check the path and the format")
     modality = modality_of(dataset)
     encode = _encoder(encoder, dataset.modality)
-    own = None if model is None else own_model(model, dataset, factory, reading.limits)
+    with hardware.using(place):
+        own = None if model is None else own_model(model, dataset, factory, reading.limits)
     trusted = None
     if reference is not None:
         clean = load(reference, None, replace(reading, keep_columns=()))
@@ -143,7 +144,8 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     ran = environment(chosen, networks) | ({} if place == "cpu" else {"device": place})
     report = replace(report, environment=ran, notes=(*report.notes, *expired),
                      subject={**report.subject, "path": str(path)} if path else report.subject,
-                     plan={**report.plan, "effort": effort, "encoder": str(encoder or ""), "model": told(own), "group": list(group),
+                     plan={**report.plan, "effort": effort, "device": place, "encoder": str(encoder or ""), "model": told(own),
+                           "group": list(group),
                            "reading": {f.name: v for f in fields(Reading) if f.name != "limits" and (v := getattr(reading, f.name))},
                            "reference": None if trusted is None else trusted.dataset.fingerprint})
     if sensitivity:
@@ -221,8 +223,8 @@ def _learns(chosen: Sequence[Detector], dataset: Dataset) -> bool:
     return dataset.labels is not None and any("learned" in d.info.needs and d.supports(dataset.modality) for d in chosen)
 
 
-def _place(device: str, networks: bool) -> str:
-    """'cpu' or 'cuda'; torch is not asked where no network will run."""
+def place_of(device: str, networks: bool) -> str:
+    """'cpu' or 'cuda'; torch is not asked where no network will run. Raises UsageError for a device that is not there."""
     return hardware.resolved(device) if networks or device not in ("auto", "cpu") else "cpu"
 
 
