@@ -17,7 +17,7 @@ from bezoar.core.ability import Ability, Detector, Reading, Renderer, Source
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import ExitCode, UnreadableInput, UsageError
 from bezoar.core.events import Listener, Note, deaf
-from bezoar.core.learned import epochs_for, held_epochs_for
+from bezoar.core.learned import held_epochs_for, learned_passes
 from bezoar.core.report import OutcomeLine, Report
 from bezoar.core.view import View
 from bezoar.core.wording import applies
@@ -199,10 +199,12 @@ def plan(dataset: Dataset, detectors: Sequence[str] | None = None, without: Sequ
     modality = modality_of(dataset)
     thousands = len(dataset) / 1000
     (s0, s1), (m0, m1) = modality.cost_seconds, modality.cost_megabytes
+    passes = 0.0
     if _learns(chosen, dataset):
-        s1 += modality.learned_seconds * (1 if model else epochs_for(len(dataset)))
+        passes += 1 if model else learned_passes(len(dataset)) + sum(d.passes(len(dataset)) for d in chosen if d.supports(dataset.modality))
     if effort != "quick" and dataset.labels is not None and "labels" in [d.info.name for d in chosen]:
-        s1 += modality.held_seconds * held_epochs_for(len(dataset))
+        passes += modality.held_networks * held_epochs_for(len(dataset))
+    s1 += passes * modality.pass_seconds(dataset.inputs) if passes else 0.0
     return {"name": dataset.name, "modality": dataset.modality, "samples": len(dataset),
             "classes": 0 if dataset.labels is None else len(dataset.labels.classes), "notes": list(dataset.notes),
             "detectors": [d.info.name for d in chosen if d.supports(dataset.modality)],
