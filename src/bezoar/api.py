@@ -17,7 +17,7 @@ from bezoar.core.ability import Ability, Detector, Reading, Renderer, Source
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import ExitCode, UnreadableInput, UsageError
 from bezoar.core.events import Listener, Note, deaf
-from bezoar.core.learned import epochs_for, held_epochs_for
+from bezoar.core.learned import held_epochs_for, learned_passes
 from bezoar.core.report import OutcomeLine, Report
 from bezoar.core.view import View
 from bezoar.core.wording import applies
@@ -103,7 +103,7 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     """
     check_effort(effort)
     check_rates(alpha, fdr)
-    place = _place(device, effort != "quick" or model is not None)
+    place = place_of(device, effort != "quick" or model is not None)
     reading = reading or Reading()
     reading = with_groups(reading, group)
     path = path or (data if isinstance(data, (str, Path)) else "")
@@ -115,7 +115,8 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
         raise UnreadableInput(f"{dataset.name} holds no readable sample", advice="check the path and the format")
     modality = modality_of(dataset)
     encode = _encoder(encoder, dataset.modality)
-    own = None if model is None else own_model(model, dataset, factory, reading.limits)
+    with hardware.using(place):
+        own = None if model is None else own_model(model, dataset, factory, reading.limits)
     trusted = None
     if reference is not None:
         clean = load(reference, None, replace(reading, keep_columns=()))
@@ -143,7 +144,8 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     ran = environment(chosen, networks) | ({} if place == "cpu" else {"device": place})
     report = replace(report, environment=ran, notes=(*report.notes, *expired),
                      subject={**report.subject, "path": str(path)} if path else report.subject,
-                     plan={**report.plan, "effort": effort, "encoder": str(encoder or ""), "model": told(own), "group": list(group),
+                     plan={**report.plan, "effort": effort, "device": place, "encoder": str(encoder or ""), "model": told(own),
+                           "group": list(group),
                            "reading": {f.name: v for f in fields(Reading) if f.name != "limits" and (v := getattr(reading, f.name))},
                            "reference": None if trusted is None else trusted.dataset.fingerprint})
     if sensitivity:
@@ -197,10 +199,12 @@ def plan(dataset: Dataset, detectors: Sequence[str] | None = None, without: Sequ
     modality = modality_of(dataset)
     thousands = len(dataset) / 1000
     (s0, s1), (m0, m1) = modality.cost_seconds, modality.cost_megabytes
+    passes = 0.0
     if _learns(chosen, dataset):
-        s1 += modality.learned_seconds * (1 if model else epochs_for(len(dataset)))
+        passes += 1 if model else learned_passes(len(dataset)) + sum(d.passes(len(dataset)) for d in chosen if d.supports(dataset.modality))
     if effort != "quick" and dataset.labels is not None and "labels" in [d.info.name for d in chosen]:
-        s1 += modality.held_seconds * held_epochs_for(len(dataset))
+        passes += modality.held_networks * held_epochs_for(len(dataset))
+    s1 += passes * modality.pass_seconds(dataset.inputs) if passes else 0.0
     return {"name": dataset.name, "modality": dataset.modality, "samples": len(dataset),
             "classes": 0 if dataset.labels is None else len(dataset.labels.classes), "notes": list(dataset.notes),
             "detectors": [d.info.name for d in chosen if d.supports(dataset.modality)],
@@ -221,8 +225,8 @@ def _learns(chosen: Sequence[Detector], dataset: Dataset) -> bool:
     return dataset.labels is not None and any("learned" in d.info.needs and d.supports(dataset.modality) for d in chosen)
 
 
-def _place(device: str, networks: bool) -> str:
-    """'cpu' or 'cuda'; torch is not asked where no network will run."""
+def place_of(device: str, networks: bool) -> str:
+    """'cpu' or 'cuda'; torch is not asked where no network will run. Raises UsageError for a device that is not there."""
     return hardware.resolved(device) if networks or device not in ("auto", "cpu") else "cpu"
 
 

@@ -27,17 +27,18 @@ from bezoar.core.inputs import Images, Inputs, Texts
 from bezoar.core.report import OutcomeLine, Report
 from bezoar.core.suspect import Suspect
 from bezoar.given import told
+from bezoar.networks import device as hardware
 from bezoar.standins import standins
 
 EFFORTS = {"quick": 0, "standard": 8, "deep": 16}
 """Effort to the number of clean twins that are trained where there are data for it."""
 
 
+@hardware.switched
 def audit(model: object, *, factory: str = "", data: object = None, y: object = None, reading: Reading | None = None,
           classes: Sequence[str] = (), shape: Sequence[int] = (), pixels: str = "", effort: str = "standard", alpha: float = 0.05,
           inputs: object = None, seed: int = 0, auditors: Sequence[str] | None = None, without: Sequence[str] = (),
-          baseline: str | Path | None = None,
-          out: str | Path | None = None, listener: Listener = deaf) -> Report:
+          baseline: str | Path | None = None, device: str = "auto", out: str | Path | None = None, listener: Listener = deaf) -> Report:
     """Is this model backdoored, to which class, by what trigger?
 
     model     a file (safetensors, .pt or .pth weights, ONNX, TorchScript, trees of XGBoost or LightGBM), a torch module, a function of
@@ -51,6 +52,8 @@ def audit(model: object, *, factory: str = "", data: object = None, y: object = 
     alpha     chance that a clean model is called suspicious
     inputs    samples of unknown origin that the model is asked about, as `data` without labels: which of them carry a trigger? Needs `data`
     auditors  names to run (default: all that fit); `without` names to leave out
+    device    where networks are trained and asked: 'auto' (a graphics card where torch has one) | 'cpu' | 'cuda'; a Suspect that is
+              given stays where it is, and a black box has no place here
     out       a folder for report.json, report.html, report.sarif
 
     Fails to see a backdoor that no small change of the input sets off, and one that is undetectable by construction.
@@ -72,7 +75,7 @@ def audit(model: object, *, factory: str = "", data: object = None, y: object = 
     path = str(model) if isinstance(model, (str, Path)) else ""
     report = replace(report, environment=api.environment(()), notes=(*report.notes, *expired), outcomes=(*report.outcomes, *left),
                      subject={**report.subject, "path": path} if path else report.subject,
-                     plan={**report.plan, "effort": effort, "factory": factory,
+                     plan={**report.plan, "effort": effort, "device": hardware.of(suspect.module), "factory": factory,
                            "data": "" if clean is None else clean.fingerprint})
     report = declared(report, suspect.declared)
     if out is not None:

@@ -29,6 +29,7 @@ from bezoar.core.report import OutcomeLine, Report
 from bezoar.core.suspect import Encoder, Suspect
 from bezoar.core.trigger import Trigger, trigger_from_dict
 from bezoar.maths.multiple import clopper_pearson
+from bezoar.networks import device as hardware
 from bezoar.pretrained import audit_encoder
 from bezoar.transplant import WORKS, control
 
@@ -85,15 +86,18 @@ def works(suspect: Suspect, trigger: Trigger, inputs: Inputs, rng: np.random.Gen
     return Inherited(trigger, target, hits, of, shares, float((1 + (shares >= own).sum()) / (1 + len(shares))))
 
 
+@hardware.switched
 def audit_inheritance(model: object, base: object, data: object, *, factory: str = "", reading: Reading | None = None,
                       classes: Sequence[str] = (), shape: Sequence[int] = (), pixels: str = "", references: str | Path | None = None,
                       effort: str = "standard", alpha: float = 0.05, seed: int = 0, controls: int = 99,
-                      baseline: str | Path | None = None, out: str | Path | None = None, listener: Listener = deaf) -> Report:
+                      baseline: str | Path | None = None, device: str = "auto", out: str | Path | None = None,
+                      listener: Listener = deaf) -> Report:
     """Does what was found in the base work in the model that was tuned on it?
 
     model  as `audit` takes it; `base` what says the trigger: report.json of an audit of the base, trigger.json, a Report, a Trigger, or
            the encoder itself (a weights file or an `Encoder`), which is audited first with the same clean samples
     data   clean samples that you trust, 20 or more; labels are not needed
+    device as of `audit`
 
     A base whose audit called nothing has nothing to inherit: what its search recovered would move any model tuned on it. Where the audit
     was inconclusive that is tried, and a finding is suspicious at most. Otherwise the verdict is "poisoned" where the trigger moves at
@@ -108,7 +112,7 @@ def audit_inheritance(model: object, base: object, data: object, *, factory: str
     if len(clean) < LEAST:
         raise UsageError(f"{len(clean)} clean samples are too few", advice=f"give {LEAST} or more")
     suspect, first = suspect_of(model, factory, classes, shape, clean, pixels)
-    triggers, where = _known(base, data, reading, references, effort, seed, pixels, shape, listener)
+    triggers, where = _known(base, data, reading, references, effort, seed, pixels, shape, listener, hardware.current())
     fits = [t for t in triggers if t.modality == suspect.modality]
     if not fits and where.quiet:
         return _nothing(suspect, first, where.name, alpha, seed, began, out)
@@ -149,7 +153,7 @@ def audit_inheritance(model: object, base: object, data: object, *, factory: str
         verdict=verdict, reason=reason, alpha=alpha, poisoned_at_least=0, findings=findings,
         outcomes=(*first, OutcomeLine("inheritance", "found" if findings else "nothing", words, time.perf_counter() - began)),
         plan={"what": "inheritance", "base": where.name, "alpha": alpha, "controls": controls, "triggers": [t.to_dict() for t in fits[:10]],
-              "effort": effort},
+              "effort": effort, "device": hardware.of(suspect.module)},
         seed=seed, seconds=time.perf_counter() - began, overview=(bars,), environment=api.environment(()),
         notes=(*suspect.notes, f"known triggers of {where.name} that were tried: {len(said)}; no other was searched for", *expired),
         accepted=tuple(sorted(accepted & {f.id for f in findings})))
@@ -176,7 +180,8 @@ def _nothing(suspect: Suspect, first: tuple[OutcomeLine, ...], where: str, alpha
                  "classes": len(suspect.classes), "fingerprint": suspect.fingerprint, "clean_samples": 0, "reference_models": 0,
                  "p_value": None},
         verdict="no evidence", reason=reason, alpha=alpha, poisoned_at_least=0, findings=(), seed=seed,
-        outcomes=(*first, OutcomeLine("inheritance", "nothing", reason)), plan={"what": "inheritance", "base": where, "alpha": alpha},
+        outcomes=(*first, OutcomeLine("inheritance", "nothing", reason)),
+        plan={"what": "inheritance", "base": where, "alpha": alpha, "device": hardware.of(suspect.module)},
         seconds=time.perf_counter() - began, notes=suspect.notes, environment=api.environment(()))
     report = declared(report, suspect.declared)
     if out is not None:
@@ -185,7 +190,7 @@ def _nothing(suspect: Suspect, first: tuple[OutcomeLine, ...], where: str, alpha
 
 
 def _known(base: object, data: object, reading: Reading | None, references: str | Path | None, effort: str, seed: int, pixels: str,
-           shape: Sequence[int], listener: Listener) -> tuple[list[Trigger], _Base]:
+           shape: Sequence[int], listener: Listener, device: str) -> tuple[list[Trigger], _Base]:
     """Triggers that the base is known for, and what the base is."""
     if isinstance(base, Trigger):
         return [base], _Base(base.title())
@@ -200,7 +205,7 @@ def _known(base: object, data: object, reading: Reading | None, references: str 
     if isinstance(base, (str, Path, Encoder)):
         listener(Note("the base is audited first, as an encoder"))
         report = audit_encoder(base, data, reading=reading, references=references, effort=effort, seed=seed, pixels=pixels, shape=shape,
-                               listener=listener)
+                               device=device, listener=listener)
         return _of_report(report, name)
     raise UsageError(f"{type(base).__name__} is no base", advice="give a report, a trigger, or the encoder's weights file")
 

@@ -1,4 +1,4 @@
-"""What a model is given to work on: its network on the processor, and samples as rows that it reads."""
+"""What a model is given to work on: a copy of its network, and samples as rows that it reads."""
 
 from __future__ import annotations
 
@@ -20,11 +20,16 @@ from bezoar.networks.image_victim import brought
 
 
 def on_processor(suspect: Suspect) -> tuple[Any, Callable[[Any], Any]]:
-    """A copy of the module that stands on the processor, and what makes its inputs there. Raises UsageError for a black box."""
+    """`placed`, on the processor."""
+    return placed(suspect, "cpu")
+
+
+def placed(suspect: Suspect, place: str) -> tuple[Any, Callable[[Any], Any]]:
+    """A copy of the module that stands on 'cpu' or 'cuda', and what makes its inputs there. Raises UsageError for a black box."""
     make = suspect.tensor
     if suspect.module is None or make is None:
         raise UsageError(f"{line(suspect.name)} is a black box: it shows no layers", advice="give the weights themselves")
-    return copy.deepcopy(suspect.module).cpu().eval(), lambda rows: make(rows).cpu()
+    return copy.deepcopy(suspect.module).to(place).eval(), lambda rows: make(rows).to(place)
 
 
 def samples(suspect: Suspect, data: Dataset) -> tuple[Samples, tuple[str, ...]]:

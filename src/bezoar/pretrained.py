@@ -26,6 +26,7 @@ from bezoar.core.report import OutcomeLine, Report
 from bezoar.core.suspect import Encoder
 from bezoar.core.trigger import Trigger
 from bezoar.maths.standing_out import p_largest
+from bezoar.networks import device as hardware
 from bezoar.transplant import WORKS, control
 
 IMITATIONS = {"quick": 0, "standard": 6, "deep": 12}
@@ -36,10 +37,11 @@ LEAST, LEAST_REFERENCES, MOST_REFERENCES, MOST = 20, 3, 200, 400
 """Clean samples, reference encoders or adapters, at least; reference files, clean samples that are looked at, at most."""
 
 
+@hardware.switched
 def audit_encoder(model: object, data: object, *, factory: str = "", reading: Reading | None = None, shape: Sequence[int] = (),
                   pixels: str = "", references: str | Path | Sequence[Any] | None = None, effort: str = "standard", alpha: float = 0.05,
                   seed: int = 0, controls: int = 99, baseline: str | Path | None = None, known: dict[str, float] | None = None,
-                  out: str | Path | None = None, listener: Listener = deaf) -> Report:
+                  device: str = "auto", out: str | Path | None = None, listener: Listener = deaf) -> Report:
     """Does a small patch gather all pictures at one place of this encoder's feature space, more easily than in clean ones?
 
     model       a weights file with or without a head, a torch module whose call gives (n, d) features, or an `Encoder`
@@ -47,6 +49,7 @@ def audit_encoder(model: object, data: object, *, factory: str = "", reading: Re
     references  a folder of clean encoders of the same shape, or a list of what `model` can be. Without: clean imitations are trained on
                 the pictures ('standard' 6, 'deep' 12, 'quick' none; 60 pictures or more)
     alpha       chance that a clean encoder is called suspicious
+    device      as of `audit`
     known       sizes of the patches of reference encoders from earlier calls, filled on the way, so that none is searched twice
     Other parameters as those of `audit`. Without something to hold the encoder against the verdict is inconclusive.
 
@@ -100,7 +103,8 @@ def audit_encoder(model: object, data: object, *, factory: str = "", reading: Re
                    "(bezoar audit TUNED --base REPORT).", evidence=evidence),)
     line = OutcomeLine("encoder-inversion", "found" if findings else "nothing", words)
     report = _report(encoder, "encoder", p, alpha, seed, len(held), len(x), (line,), findings, baseline, began, (*encoder.notes, *notes),
-                     evidence, {"recovered": trigger.to_dict(), "effort": effort, "controls": controls, "size": float(own.size.min())},
+                     evidence, {"recovered": trigger.to_dict(), "effort": effort, "device": hardware.of(encoder.module),
+                      "controls": controls, "size": float(own.size.min())},
                      model)
     if out is not None:
         api.write_report(report, out, ("json", "html", "sarif"))

@@ -32,10 +32,11 @@ class OwnFilter:
     seed: int = 0
     effort: str = "quick"
     workers: int = field(default=2, repr=False)
+    device: str = field(default="cpu", repr=False)
 
     def __call__(self, data: Dataset) -> np.ndarray:
         """(n,) bool, True = keep."""
-        report = api.scan(data, effort=self.effort, seed=self.seed, workers=self.workers)
+        report = api.scan(data, effort=self.effort, seed=self.seed, workers=self.workers, device=self.device)
         assert report.scores is not None
         return np.asarray(~report.scores.flagged)
 
@@ -98,7 +99,8 @@ def _attacks(wanted: Sequence[str | Mapping[str, Any] | Attack], modality: str) 
 def redteam(data: object, y: object = None, *, attacks: Sequence[str | Mapping[str, Any] | Attack] = (),
             rates: Sequence[float] | None = None, seeds: int | Sequence[int] | None = None, defences: Mapping[str, Filter] | None = None,
             victim: str | TrainingFunction | Victim = "", plan: str | Path | None = None, out: str | Path | None = None,
-            reading: Reading | None = None, effort: str = "quick", workers: int = 1, listener: Listener = deaf) -> dict[str, Any]:
+            reading: Reading | None = None, effort: str = "quick", workers: int = 1, device: str = "auto",
+            listener: Listener = deaf) -> dict[str, Any]:
     """What would an attacker get away with here? Returns the scoreboard; with `out` writes scoreboard.json, .html and .md there.
 
     attacks   names, {"name": ..., parameters} records or made attacks; default: the common ones of the data's kind
@@ -108,6 +110,9 @@ def redteam(data: object, y: object = None, *, attacks: Sequence[str | Mapping[s
     plan      a TOML file with the same; arguments that are given win
     workers   processes, each on one core; above 1 your own functions must stand at the top of a module, and a script needs its
               `if __name__ == "__main__":`
+
+    device    where networks are trained and asked: 'auto' (a graphics card where torch has one) | 'cpu' | 'cuda'; attacks that train one
+              stay on the processor
 
     An interrupted run resumes from `out`. Raises UsageError for names that do not exist, data without labels, and an attack that these
     data cannot bear at any rate; then nothing is written.
@@ -128,16 +133,18 @@ def redteam(data: object, y: object = None, *, attacks: Sequence[str | Mapping[s
     if taken:
         raise UsageError(f"a defence cannot be called {sorted(taken)[0]!r}", advice="that name is taken")
     target = _victim(victim or told.get("victim", "") or DEFAULT_VICTIM[dataset.modality], dataset.modality)
+    place = api.place_of(device, effort != "quick" or "torch" in target.info.extras)
     todo = Plan(_attacks(chosen, dataset.modality), rates, numbers,
-                {"bezoar": OwnFilter(effort=effort, workers=2 if workers == 1 else 1), **(defences or {})},
-                float(told.get("held_out", 0.25)))
+                {"bezoar": OwnFilter(effort=effort, workers=2 if workers == 1 else 1, device=place), **(defences or {})},
+                float(told.get("held_out", 0.25)), place)
     folder = None if out is None else Path(out) / ".resume"
     listener(Note(f"a scan of these data takes about {api.plan(dataset, effort=effort)['seconds']:.0f} s on 2 cores"))
     rows = run(dataset, todo, target, listener, workers=workers, recall=_recall(folder), keep=_keep(folder))
     made = scoreboard.board(rows, {"name": dataset.name, "modality": dataset.modality, "samples": len(dataset),
                                    "classes": len(dataset.labels.classes) if dataset.labels else 0, "fingerprint": dataset.fingerprint},
                             repr(target), {"attacks": [repr(a) for a in todo.attacks], "rates": list(rates), "seeds": list(numbers),
-                                           "defences": list(todo.defences), "effort": effort, "held_out": todo.held_out})
+                                           "defences": list(todo.defences), "effort": effort, "held_out": todo.held_out,
+                                           "device": place})
     if out is not None:
         for name, render in (("scoreboard.json", scoreboard.to_json), ("scoreboard.html", scoreboard.to_html),
                              ("scoreboard.md", scoreboard.to_markdown)):

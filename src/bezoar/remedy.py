@@ -21,8 +21,9 @@ from bezoar.core.model_repair import RepairCase, Samples, Writer
 from bezoar.core.report import Report
 from bezoar.core.suspect import Suspect
 from bezoar.core.trigger import Trigger, trigger_from_dict
-from bezoar.material import on_processor, samples, writer
+from bezoar.material import placed, samples, writer
 from bezoar.mending import Allowed, Mended
+from bezoar.networks import device as hardware
 
 SCHEMA = "bezoar.repair/1"
 WEIGHTS, RECORD, JSON, PAGE, SIGNATURE = "repaired.safetensors", "change.json", "repair.json", "repair.html", "repair.sig"
@@ -45,10 +46,11 @@ class Remedy:
         return EXITS[self.mended.verdict]
 
 
+@hardware.switched
 def repair(model: Any, clean: object, y: object = None, *, test: object = None,
            report: str | Path | Report | Sequence[str | Path | Report] = (), trigger: str | Path | Trigger | None = None,
            target: str = "", training: object = None, repairs: Sequence[str] | None = None, allowed: Allowed | None = None,
-           every: bool = False, minutes: float = 0.0, seed: int = 0, reading: Reading | None = None,
+           every: bool = False, minutes: float = 0.0, seed: int = 0, reading: Reading | None = None, device: str = "auto",
            factory: str = "", classes: Sequence[str] = (), shape: Sequence[int] = (), pixels: str = "", key: str | Path | None = None,
            passphrase: str | None = None, out: str | Path | None = None, listener: Listener = deaf) -> Remedy:
     """Make a backdoored model safe, or say that it could not be done. The model that is given is never changed.
@@ -61,6 +63,7 @@ def repair(model: Any, clean: object, y: object = None, *, test: object = None,
     repairs   names to try, in that order; default: all that fit, best first, until one keeps to the limits
     pixels    how pictures are scaled, where the file does not say: "-1..1", "0..1", "imagenet"
     allowed   the limits; `every` goes on after the first accepted one; `minutes` after which no further one starts
+    device    where networks are trained and asked: 'auto' (a graphics card where torch has one) | 'cpu' | 'cuda'
     key       private.pem: signs the folder `out` as repair.sig
     out       a new folder for repair.json, repair.html and, where a repair was accepted, repaired.safetensors and change.json
 
@@ -70,7 +73,7 @@ def repair(model: Any, clean: object, y: object = None, *, test: object = None,
     place = _new_folder(out)
     reading = reading or Reading()
     suspect = opened(model, factory=factory, classes=classes, shape=shape, pixels=pixels)
-    module, tensor = on_processor(suspect)
+    module, tensor = placed(suspect, hardware.current())
     reports = _read(report)
     rng = np.random.default_rng([seed, 1])
     given = api.load(clean, y, reading)
@@ -99,7 +102,7 @@ def repair(model: Any, clean: object, y: object = None, *, test: object = None,
 
 
 def opened(model: Any, *, factory: str = "", classes: Sequence[str] = (), shape: Sequence[int] = (), pixels: str = "") -> Suspect:
-    """The suspect of a file, a torch module or itself, on the processor."""
+    """The suspect of a file, a torch module or itself."""
     from bezoar.sources.suspects import open_suspect, suspect_from
 
     if isinstance(model, Suspect):
@@ -156,7 +159,7 @@ def _known(given: str | Path | Trigger, target: str, suspect: Suspect, check: Sa
         if target not in suspect.classes:
             raise UsageError(f"the model has no class {line(target, 60)!r}", advice="it has: " + ", ".join(suspect.classes[:20]))
         return trigger, suspect.classes.index(target)
-    case = RepairCase(*on_processor(suspect), len(suspect.classes), suspect.modality, written=write)
+    case = RepairCase(*placed(suspect, hardware.current()), len(suspect.classes), suspect.modality, written=write)
     went = np.bincount(mending.ask(case.module, case.stamped(check.x, rng, trigger), case), minlength=len(suspect.classes))
     return trigger, int(went.argmax()) if went.max() > len(check) / 2 else None
 
@@ -191,7 +194,7 @@ def _record(suspect: Suspect, model: Any, mended: Mended, case: RepairCase, trig
             "given": sorted(case.has), "tuned_on": 0 if case.clean is None else len(case.clean),
             "triggers": {k: {"title": t.title(), "target": None if c is None else suspect.classes[c], "trigger": t.to_dict()}
                          for k, (t, c) in triggers.items()},
-            "seed": seed, **mended.to_dict(), "environment": {**api.environment(), "torch": _torch()}}
+            "seed": seed, "device": hardware.of(case.module), **mended.to_dict(), "environment": {**api.environment(), "torch": _torch()}}
 
 
 def _torch() -> str:

@@ -24,6 +24,7 @@ from bezoar.core.errors import BezoarError, UsageError
 from bezoar.core.events import Finished, Listener, Note, Started, deaf
 from bezoar.core.victim import Given, Model, Victim
 from bezoar.core.victims import class_code
+from bezoar.networks import device
 from bezoar.validity import Validity, halves, judged
 
 Filter = Callable[[Dataset], np.ndarray]
@@ -33,13 +34,15 @@ BASELINES = ("none", "random", "perfect")
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run. `attacks` are made abilities; each is made anew for each of `rates` where it has a rate."""
+    """What to run. `attacks` are made abilities; each is made anew for each of `rates` where it has a rate; networks stand
+    on `device`, 'cpu' or 'cuda'."""
 
     attacks: Sequence[Attack]
     rates: Sequence[float] = (0.01,)
     seeds: Sequence[int] = (0, 1, 2)
     defences: Mapping[str, Filter] = field(default_factory=dict)
     held_out: float = 0.25
+    device: str = "cpu"
 
     def cells(self) -> list[tuple[Attack, float, int]]:
         """(attack, rate, seed) of every training, attack by attack."""
@@ -127,7 +130,7 @@ class Bench:
         from threadpoolctl import threadpool_limits
 
         attack, rate, seed = self._cells[index]
-        with threadpool_limits(1):
+        with threadpool_limits(1), device.using(self.plan.device):
             if seed not in self._twins:
                 train, held = self._halves(seed)
                 self._twins[seed] = (train, held, self.victim(train, np.random.default_rng([seed, 2])))
@@ -175,7 +178,7 @@ def redteam(data: Dataset, plan: Plan, victim: Victim, listener: Listener = deaf
     cells = plan.cells()
     if not cells:
         raise UsageError("the plan is empty", advice="name at least one attack, one rate and one seed")
-    fixed = repr((_same(victim.train) if isinstance(victim, Given) else repr(victim), data.fingerprint, plan.held_out,
+    fixed = repr((_same(victim.train) if isinstance(victim, Given) else repr(victim), data.fingerprint, plan.held_out, plan.device,
                   [(name, _same(keeps)) for name, keeps in plan.defences.items()]))
     keys = [_key(*cell, fixed) for cell in cells]
     done = {i: [Row(**r) for r in kept] for i, key in enumerate(keys) if (kept := recall(key)) is not None}

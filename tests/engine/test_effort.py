@@ -32,6 +32,30 @@ def test_the_plan_tells_them_apart_and_says_the_cost():
         api.plan(DATA, effort="heroic")
 
 
+def _seconds(rows: int, side: int = 28, **asked: object) -> float:
+    data = api.load(np.zeros((rows, side, side, 3), np.uint8), np.arange(rows) % 10)
+    return api.plan(data, effort="standard", **asked)["seconds"]
+
+
+def test_what_a_check_trains_by_itself_is_said_once_and_by_itself():
+    shared, more = (_seconds(2_000, detectors=names) for names in (["dynamics", "probe-geometry"], ["dynamics", "probe-geometry", "confusion"]))
+    unit = api.modality_of(DATA).pass_seconds(api.load(np.zeros((2_000, 28, 28, 3), np.uint8)).inputs)
+    assert more - shared == pytest.approx(registry.make("detectors", "confusion").passes(2_000) * unit * 2, abs=0.2)
+    assert shared == pytest.approx(_seconds(2_000, detectors=["dynamics"]), abs=0.2)  # the network is one
+    assert registry.make("detectors", "confusion", {"rounds": 4}).passes(2_000) == 2 * registry.make("detectors", "confusion").passes(2_000)
+    assert [n for n, d in registry.shelf("detectors").items() if d().passes(1_000)] == ["confusion"]
+
+
+def test_a_model_of_the_users_own_is_not_trained_on_so_it_costs_one_pass():
+    assert _seconds(2_000, detectors=["confusion"], model=True) < _seconds(2_000, detectors=["confusion"]) / 4
+
+
+def test_small_pictures_cost_less_and_large_sets_are_passed_over_less_often():
+    assert _seconds(2_000, 8) < 0.6 * _seconds(2_000, 28) < 0.6 * _seconds(2_000, 64)
+    assert _seconds(20_000) < 4 * _seconds(5_000)
+    assert _seconds(2_000, 640) == pytest.approx(_seconds(2_000, 64), abs=0.2)  # brought to 32 pixels a side
+
+
 def test_a_quick_scan_has_no_line_of_them():
     report = api.scan(DATA, without=[n for n in registry.shelf("detectors") if n not in (*LATER, "outliers")])
     ran = {o.ability for o in report.outcomes}

@@ -12,7 +12,7 @@ from bezoar.core.errors import UsageError
 from bezoar.core.table_code import TableCode
 from bezoar.core.table_triggers import Values
 from bezoar.core.victims import backdoor
-from bezoar.material import rows, writer
+from bezoar.material import on_processor, rows, writer
 from bezoar.sources.suspects import open_suspect, save_safetensors, suspect_from
 from bezoar.testing.planted import twin
 from bezoar.testing.suspects import COLUMN, VALUE
@@ -82,7 +82,7 @@ def test_a_network_of_tables_is_trained_again_without_what_was_flagged(planted):
     _, suspect, clean = planted
     data = twin("tabular", np.random.default_rng(100), rows=2100).take(np.arange(1500))
     done = backdoor(data, TRIGGER, np.random.default_rng(101), rate=0.08, target=data.labels.classes[0])
-    case = remedy.RepairCase(*remedy.on_processor(suspect), len(suspect.classes), "tabular", clean=remedy.samples(suspect, clean)[0],
+    case = remedy.RepairCase(*on_processor(suspect), len(suspect.classes), "tabular", clean=remedy.samples(suspect, clean)[0],
                              training=remedy.samples(suspect, done.data)[0], flagged=done.truth, trigger=TRIGGER, target=0,
                              written=writer(suspect, clean.inputs))
     mended = remedy.mending.mend(case, case.clean, repairs=remedy.mending.candidates(case, ["retrain"]))

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bezoar.cli import columns
+from bezoar.cli.machine import Device
 from bezoar.cli.show import Progress
 
 EPILOG = """Examples:
@@ -45,6 +46,7 @@ def audit(
     base: Annotated[str, typer.Option(help="What MODEL was tuned on: report.json of its audit, a trigger.json, or the encoder.")] = "",
     references: Annotated[Path | None, typer.Option(help="Folder of clean encoders, or adapters, of the same shape.")] = None,
     effort: Annotated[str, typer.Option(help="quick trains no clean reference models, standard 8, deep 16.")] = "standard",
+    device: Device = "auto",
     auditor: Annotated[list[str] | None, typer.Option(help="Run only these (repeatable); see `bezoar list`.")] = None,
     without: Annotated[list[str] | None, typer.Option(help="Leave these out (repeatable).")] = None,
     alpha: Annotated[float, typer.Option(help="Chance that a clean model is called suspicious.")] = 0.05,
@@ -76,12 +78,12 @@ def audit(
         if base:
             report = inheritance.audit_inheritance(
                 model, base, data, factory=factory, reading=how, classes=names, shape=auditing.shape_of(shape), pixels=pixels,
-                references=references, effort=effort, alpha=alpha, seed=seed, baseline=baseline, out=out, listener=progress)
+                references=references, effort=effort, alpha=alpha, seed=seed, baseline=baseline, device=device, out=out, listener=progress)
         elif encoder:
             progress(pretrained.cost(effort))
             report = pretrained.audit_encoder(
                 model, data, factory=factory, reading=how, shape=auditing.shape_of(shape), pixels=pixels, references=references,
-                effort=effort, alpha=alpha, seed=seed, baseline=baseline, out=out, listener=progress)
+                effort=effort, alpha=alpha, seed=seed, baseline=baseline, device=device, out=out, listener=progress)
         elif pretrained.is_adapter(model):
             report = pretrained.audit_adapter(model, references=references, alpha=alpha, seed=seed, baseline=baseline, out=out)
         else:
@@ -89,7 +91,7 @@ def audit(
             report = auditing.audit(
                 model, factory=factory, data=data or None, inputs=inputs or None, reading=how, classes=names,
                 shape=auditing.shape_of(shape), pixels=pixels, effort=effort, alpha=alpha, seed=seed, auditors=auditor or None,
-                without=without or [], baseline=baseline, out=out, listener=progress)
+                without=without or [], baseline=baseline, device=device, out=out, listener=progress)
     if as_json:
         sys.stdout.write(api.render(report, "json").decode() + "\n")
     else:

@@ -9,6 +9,7 @@ import typer
 
 from bezoar.cli import columns
 from bezoar.cli.book import passphrase
+from bezoar.cli.machine import Device
 from bezoar.cli.show import Progress, say_json
 from bezoar.core.escape import line
 
@@ -42,6 +43,7 @@ def repair(
     unmeasured: Annotated[bool, typer.Option("--unmeasured", help="Accept without a trigger to measure with.")] = False,
     key: Annotated[Path | None, typer.Option(help="private.pem: sign the folder (repair.sig).")] = None,
     modality: columns.Modality = "", label: columns.Label = "", text: columns.Text = "", id_column: columns.Id = "",
+    device: Device = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Machine output on stdout, and nothing else.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -59,7 +61,8 @@ def repair(
         done = remedy.repair(model, data, test=test or None, report=report or (), trigger=trigger, target=target, training=training or None,
                              repairs=repairs, allowed=allowed, every=every, minutes=minutes, seed=seed, reading=how, factory=factory,
                              classes=[c.strip() for c in classes.split(",")] if classes else (), shape=remedy.shape_of(shape),
-                             pixels=pixels, key=key, passphrase=passphrase() if key is not None else None, out=out, listener=progress)
+                             pixels=pixels, key=key, passphrase=passphrase() if key is not None else None, out=out, device=device,
+                             listener=progress)
     if as_json:
         say_json(done.record)
     else:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bezoar.cli import columns
+from bezoar.cli.machine import Device
 from bezoar.cli.show import Progress, say_json
 
 EPILOG = """Examples:
@@ -26,6 +27,7 @@ def redteam(
     victim: Annotated[str, typer.Option(help="Model to train; see `bezoar list --shelf victims`.")] = "",
     plan: Annotated[Path | None, typer.Option(help="TOML plan: rates, seeds, victim, [[attack]] tables.")] = None,
     effort: Annotated[str, typer.Option(help="Effort of bezoar's own filter.")] = "quick",
+    device: Device = "auto",
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes side by side, each on one core.")] = 2,
     modality: columns.Modality = "", label: columns.Label = "", text: columns.Text = "", id_column: columns.Id = "",
     source: columns.SourceColumn = "", contributor: columns.Contributor = "", time: columns.Time = "",
@@ -38,7 +40,7 @@ def redteam(
     how = columns.reading(modality, label, text, id_column, source, contributor, time)
     with Progress(quiet or as_json) as progress:
         made = red.redteam(data, attacks=attack or (), rates=rate or None, seeds=seeds, victim=victim, plan=plan, out=out,
-                           reading=how, effort=effort, workers=workers, listener=progress)
+                           reading=how, effort=effort, workers=workers, device=device, listener=progress)
     if as_json:
         say_json(made)
     else:

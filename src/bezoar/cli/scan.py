@@ -14,6 +14,7 @@ import typer
 
 from bezoar.cli import columns
 from bezoar.cli.book import LogFolder, LogPrivateKey, book, later
+from bezoar.cli.machine import Device
 from bezoar.cli.show import Progress, say_json
 from bezoar.core.errors import UsageError
 
@@ -45,7 +46,7 @@ def scan(
     model: Annotated[str, typer.Option(help="A weights file (safetensors, state dict, npz): the checks read it, nothing is trained.")] = "",
     factory: Annotated[str, typer.Option(help="package.module:function that builds the network of --model; it is imported and run.")] = "",
     effort: Annotated[str, typer.Option(help="quick, standard (also trains a network, needs torch) or deep.")] = "quick",
-    device: Annotated[str, typer.Option(help="Where networks run: auto (a graphics card where there is one), cpu or cuda.")] = "auto",
+    device: Device = "auto",
     detector: Annotated[list[str] | None, typer.Option(help="Run only these (repeatable); see `bezoar list`.")] = None,
     without: Annotated[list[str] | None, typer.Option(help="Leave these out (repeatable).")] = None,
     alpha: Annotated[float, typer.Option(help="Family-wise error of the findings.")] = 0.01,

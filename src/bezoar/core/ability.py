@@ -139,6 +139,11 @@ class Detector(Ability, ABC):
     def score(self, view: View, rng: np.random.Generator) -> Scores:
         """Suspicion per sample and candidate groups. Never edits what it is given."""
 
+    def passes(self, rows: int) -> float:
+        """How often, in effect, what this check trains by itself passes forth and back over so many rows, beside the shared network: the
+        cost that is said before a scan."""
+        return 0.0
+
     @final
     def __call__(self, view: View, rng: np.random.Generator) -> Scores:
         """Validated scores. Raises Unavailable where a view is missing, AbilityFailed on anything foreign."""
@@ -168,16 +173,18 @@ class Modality(Ability, ABC):
     """A quick scan on 2 cores takes about (fixed, per 1,000 samples) seconds."""
     cost_megabytes: ClassVar[tuple[float, float]] = (300.0, 50.0)
     """...and (fixed, per 1,000 samples) MB."""
-    learned_seconds: ClassVar[float] = 0.2
-    """A network passes over 1,000 samples in about so many seconds on one core; it does so `epochs_for` times."""
-    held_seconds: ClassVar[float] = 0.0
-    """The networks of `held_out` together pass once over 1,000 samples in about so many seconds; 0 where there are none."""
+    held_networks: ClassVar[float] = 0.0
+    """So many times over all samples the networks of `held_out` together pass in each epoch; 0 where there are none."""
     bent: ClassVar[bool] = False
     """Whether classes bend in the content (dense rows), so that a kernel machine reads it better than a linear model."""
 
     @abstractmethod
     def embed(self, inputs: Inputs) -> np.ndarray:
         """(n, d) float32, label-free, deterministic."""
+
+    def pass_seconds(self, inputs: Inputs) -> float:
+        """The network of `probe` passes forth and back over 1,000 of such inputs in about so many seconds on one core; nothing is run."""
+        return 0.08
 
     def content(self, inputs: Inputs) -> Any:
         """(n, d) dense or CSR features of the content that cannot see the atoms; the default is the embedding."""

@@ -27,6 +27,7 @@ from bezoar.core.inputs import Inputs
 from bezoar.core.view import View
 from bezoar.maths import matched, rivals
 from bezoar.maths.conformal import suspicion_within
+from bezoar.networks import confusing
 
 SIFTED = 0.7
 """The share of each class that is doubted least is good enough for the base."""
@@ -55,6 +56,10 @@ class Confusion(Detector):
         self.rounds = rounds
         self.smallest_class = smallest_class
         self.alpha = alpha
+
+    def passes(self, rows: int) -> float:
+        """One copy of the network is confused in each round."""
+        return self.rounds * confusing.passes(rows)
 
     def score(self, view: View, rng: np.random.Generator) -> Scores:
         codes = view.labels

@@ -76,12 +76,18 @@ class Image(Modality):
                 cost="about 8 s per 10,000 pictures of 32x32 for all views",
                 reference="Dalal and Triggs 2005 (content); Coates, Lee and Ng 2011 (details)")
     bent = True
-    learned_seconds = 1.5
-    held_seconds = 1.2
+    held_networks = 2.0
 
     def embed(self, inputs: Inputs) -> np.ndarray:
         """(n, 64) float32: principal axes of shapes and coarse colours."""
         return gradients.principal(self._looks(inputs), EMBED)
+
+    def pass_seconds(self, inputs: Inputs) -> float:
+        """By the pixels and the width of the network."""
+        from bezoar.networks.probe import seconds_for
+
+        assert isinstance(inputs, Images)
+        return seconds_for(inputs, CANONICAL_SIDE)
 
     def content(self, inputs: Inputs) -> np.ndarray:
         """(n, 128) float32: the same features, more axes; a patch of a few pixels hardly moves them."""

@@ -12,6 +12,7 @@ import numpy as np
 from bezoar.core.errors import Unavailable, UnreadableInput, UsageError
 from bezoar.core.roles import listing
 from bezoar.networks.architectures import Fit, bare, check_finite, filled, from_factory, infer
+from bezoar.networks.device import beside
 from bezoar.networks.families import Shapes
 from bezoar.networks.pixels import head
 
@@ -127,7 +128,7 @@ def embedded(module: Any, x: np.ndarray, *, tensor: Callable[[Any], Any], batch:
     parts = []
     with torch.no_grad():
         for start in range(0, len(x), batch):
-            parts.append(module(tensor(x[start:start + batch])).float().cpu().numpy())
+            parts.append(module(beside(module, tensor(x[start:start + batch]))).float().cpu().numpy())
     out = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
     if not np.isfinite(out).all():
         raise UnreadableInput("the encoder answers with numbers that are not finite", advice="its weights are damaged; get another copy")

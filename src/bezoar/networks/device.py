@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ LARGE = 20_000
 """At deep effort a card gets a ResNet-18 for so many pictures or more."""
 
 _now: list[tuple[str, bool]] = [("cpu", False)]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @contextmanager
@@ -37,6 +40,23 @@ def using(name: str = "auto", deep: bool = False) -> Iterator[str]:
         yield chosen
     finally:
         _now.pop()
+
+
+def switched(verb: Callable[P, R]) -> Callable[P, R]:
+    """The verb runs inside `using` what it is given as its keyword `device`, 'auto' where it is not; raises UsageError as `using` does.
+
+    >>> @switched
+    ... def where(*, device: str = "auto") -> str:
+    ...     return current()
+    >>> where(device="cpu")
+    'cpu'
+    """
+    @wraps(verb)
+    def run(*given: P.args, **named: P.kwargs) -> R:
+        with using(str(named.get("device", "auto"))):
+            return verb(*given, **named)
+
+    return run
 
 
 def resolved(name: str) -> str:
@@ -62,6 +82,17 @@ def current() -> str:
     return _now[-1][0]
 
 
+def wanted() -> str:
+    """As `current`; outside of any `using` a card where there is one."""
+    return _now[-1][0] if len(_now) > 1 else resolved("auto")
+
+
+def of(module: Any) -> str:
+    """'cpu' or 'cuda': where the parameters of a network stand; 'cpu' for None, a black box."""
+    first = None if module is None else next(iter(module.parameters()), None)
+    return "cpu" if first is None else str(first.device.type)
+
+
 def large(rows: int) -> bool:
     """Whether so many pictures get the larger network."""
     name, deep = _now[-1]
@@ -69,9 +100,11 @@ def large(rows: int) -> bool:
 
 
 def beside(module: Any, inputs: Any) -> Any:
-    """A tensor, brought to where the parameters of `module` are."""
+    """A tensor, brought to where the parameters of `module` are; anything else as it is."""
     first = next(iter(module.parameters()), None)
-    return inputs if first is None or inputs.device == first.device else inputs.to(first.device, non_blocking=True)
+    if first is None or getattr(inputs, "device", first.device) == first.device:
+        return inputs
+    return inputs.to(first.device, non_blocking=True)
 
 
 def kept(x: Any, place: str) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 
 from bezoar.core.errors import Unavailable
 from bezoar.networks.bodies import embedded
+from bezoar.networks.device import beside
 from bezoar.networks.training import pace, seeded
 from bezoar.networks.tuning import moved
 from bezoar.networks.twins import anew
@@ -52,9 +53,9 @@ def _one(module: Any, x: np.ndarray, rng: np.random.Generator, tensor: Callable[
         optimiser = torch.optim.AdamW(student.parameters(), lr=rate, weight_decay=5e-4)
         scale = float(np.var(embedded(module, x[rows], tensor=tensor), axis=0).mean()) + 1e-12
         for step in range(steps):
-            inputs = moved(tensor(x[rng.choice(rows, min(batch, len(rows)), replace=False)]), 1, rng)
+            inputs = moved(beside(module, tensor(x[rng.choice(rows, min(batch, len(rows)), replace=False)])), 1, rng)
             order = torch.randperm(len(inputs))
-            inputs = torch.cat([inputs, inputs.lerp(inputs[order], torch.rand(len(inputs), 1, 1, 1))])
+            inputs = torch.cat([inputs, inputs.lerp(inputs[order], torch.rand(len(inputs), 1, 1, 1).to(inputs.device))])
             with torch.no_grad():
                 wanted = module(inputs)
             for group in optimiser.param_groups:

@@ -116,10 +116,9 @@ def again_pictures(inputs: Images, codes: np.ndarray, classes: int, seed: int, s
 
 
 def pictures_for(inputs: Images, classes: int, side: int) -> tuple[np.ndarray, Callable[[Inputs], np.ndarray], Callable[[], Any]]:
-    from bezoar.networks.image_victim import brought, side_of
+    from bezoar.networks.image_victim import brought
 
-    side = min(side_of(inputs), side)
-    width = 16 if len(inputs) >= SMALL else 8
+    side, width = _size(inputs, side)
 
     def bring(some: Inputs) -> np.ndarray:
         assert isinstance(some, Images)
@@ -129,6 +128,22 @@ def pictures_for(inputs: Images, classes: int, side: int) -> tuple[np.ndarray, C
         return training.fast(builds.resnet18(classes) if device.large(len(inputs)) else builds.resnet(classes, width))
 
     return bring(inputs), bring, build
+
+
+def _size(inputs: Images, side: int) -> tuple[int, int]:
+    """Pixels of a side, at most `side`, and width of the network of `of_pictures`."""
+    from bezoar.networks.image_victim import side_of
+
+    return min(side_of(inputs), side), 16 if len(inputs) >= SMALL else 8
+
+
+def seconds_for(inputs: Images, side: int) -> float:
+    """In about so many seconds the network of `of_pictures` passes forth and back over 1,000 of these pictures on one core of 2020s' make.
+
+    Measured for sides of 8 to 32 and both widths: what every step costs, and what every pixel and channel does.
+    """
+    side, width = _size(inputs, side)
+    return 0.1 + 0.0235 * width * (side / 32) ** 2
 
 
 def of_rows(inputs: Inputs, features: Callable[[Any], Any], codes: np.ndarray, classes: int, seed: int) -> Taught:

@@ -13,6 +13,7 @@ import numpy as np
 
 from bezoar.core.errors import Unavailable
 from bezoar.core.model_repair import RepairCase, Samples
+from bezoar.networks.device import beside
 from bezoar.networks.reading import answered, logits_of
 from bezoar.networks.training import norms, pace, shifted, slope_at
 
@@ -57,10 +58,10 @@ def tune(module: Any, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator
             part = order[start:start + batch]
             if len(part) < 2:
                 continue
-            inputs = tensor(x[part])
+            inputs = beside(module, tensor(x[part]))
             if shift:
                 inputs = moved(inputs, shift, rng)
-            own = torch.from_numpy(codes[part])
+            own = beside(module, torch.from_numpy(codes[part]))
             for group in optimiser.param_groups:
                 group["lr"] = rate * pace(step, total)
             step += 1
@@ -126,7 +127,7 @@ def mixed(inputs: Any) -> tuple[Any, Any]:
         return inputs, torch.arange(len(inputs))
     order = torch.randperm(len(inputs))
     other = inputs[order]
-    blend = inputs.lerp(other, torch.rand((len(inputs), *(1,) * (inputs.ndim - 1))))
+    blend = inputs.lerp(other, torch.rand((len(inputs), *(1,) * (inputs.ndim - 1))).to(inputs.device))
     if inputs.ndim == 4:
         inside = []
         for size in inputs.shape[2:]:
@@ -135,7 +136,7 @@ def mixed(inputs: Any) -> tuple[Any, Any]:
             inside.append((at >= ends[:, :1]) & (at < ends[:, 1:]))
         box = inside[0][:, None, :, None] & inside[1][:, None, None, :]
         cut = torch.rand(len(inputs), 1, 1, 1) < 0.5
-        blend = torch.where(cut, torch.where(box, other, inputs), blend)
+        blend = torch.where(cut.to(inputs.device), torch.where(box.to(inputs.device), other, inputs), blend)
     return blend, order
 
 

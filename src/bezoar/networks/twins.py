@@ -21,7 +21,7 @@ from bezoar.core.audit import AuditView
 from bezoar.core.errors import Unavailable
 from bezoar.core.inputs import Images, Table, Texts
 from bezoar.core.suspect import Suspect, weights_digest
-from bezoar.networks import training
+from bezoar.networks import device, training
 from bezoar.networks.image_victim import brought
 
 LEAST = 20
@@ -58,8 +58,10 @@ def anew(module: Any) -> Any:
 
 
 def twins(view: AuditView, count: int, seed: int, cache: Path | None = None) -> tuple[Suspect, ...]:
-    """`count` clean twins, trained on the view's clean samples; with `cache`, a folder, those of the same architecture, samples and
-    seed are read instead of trained (NPZ of numbers). Raises Unavailable where the samples are too few, or cannot be read into an array.
+    """`count` clean twins, trained on the view's clean samples where the suspect stands; with `cache`, a folder, those of the same
+    architecture, samples and seed are read instead of trained (NPZ of numbers).
+
+    Raises Unavailable where the samples are too few, or cannot be read into an array.
     """
     suspect, data = view.suspect, view.samples()
     module = view.module()
@@ -70,7 +72,9 @@ def twins(view: AuditView, count: int, seed: int, cache: Path | None = None) -> 
     x, tensor, how = _material(suspect, data.inputs)
     codes = data.labels.codes
     shapes = {k: tuple(v.shape) for k, v in module.state_dict().items()}
-    kind = hashlib.sha256(f"bezoar.twin/1\0{module!r}\0{shapes}\0{data.fingerprint}\0{suspect.shape}\0{seed}\0{STEPS}".encode())
+    stands = device.of(module)
+    where = "" if stands == "cpu" else f"\0{stands}"  # its last digits differ
+    kind = hashlib.sha256(f"bezoar.twin/1\0{module!r}\0{shapes}\0{data.fingerprint}\0{suspect.shape}\0{seed}\0{STEPS}{where}".encode())
     out = []
     for i in range(count):
         place = None if cache is None else cache / f"{kind.hexdigest()[:32]}-{i}.npz"
@@ -111,7 +115,7 @@ def _trained(suspect: Suspect, x: np.ndarray, codes: np.ndarray, rng: np.random.
 
     epochs = max(10, -(-STEPS * 128 // len(x)))
     with training.seeded(int(rng.integers(1 << 31))):
-        fresh = training.fit(anew(suspect.module).cpu(), x, codes, rng, tensor=tensor, epochs=epochs, **how)
+        fresh = training.fit(anew(suspect.module), x, codes, rng, tensor=tensor, epochs=epochs, **how)
     if place is not None:
         place.parent.mkdir(parents=True, exist_ok=True)
         part = place.with_suffix(".part")
@@ -127,7 +131,7 @@ def _kept(module: Any, place: Path | None) -> Any:
 
     if place is None or not place.exists():
         return None
-    fresh = copy.deepcopy(module).cpu()
+    fresh = copy.deepcopy(module)
     try:
         with np.load(place, allow_pickle=False) as kept:
             fresh.load_state_dict({k: torch.from_numpy(np.array(kept[k])) for k in kept.files})
@@ -141,11 +145,8 @@ def _like(suspect: Suspect, module: Any, name: str) -> Suspect:
     tensor = suspect.tensor
     weights = {k: v.detach().cpu().numpy() for k, v in module.state_dict().items()}
 
-    def put(rows: Any) -> Any:
-        return tensor(rows).cpu()
-
     def answer(inputs: Any) -> np.ndarray:
         with training.seeded(0):
-            return training.probabilities(module, _read(suspect, inputs), tensor=put)
+            return training.probabilities(module, _read(suspect, inputs), tensor=tensor)
 
-    return replace(suspect, name=name, fingerprint=weights_digest(weights), answer=answer, module=module, tensor=put, notes=())
+    return replace(suspect, name=name, fingerprint=weights_digest(weights), answer=answer, module=module, notes=())

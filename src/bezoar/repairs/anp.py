@@ -17,6 +17,7 @@ import numpy as np
 from bezoar.core.ability import Info
 from bezoar.core.errors import Unavailable
 from bezoar.core.model_repair import ModelRepair, RepairCase
+from bezoar.networks.device import beside
 from bezoar.networks.reading import logits_of
 from bezoar.networks.training import norms, seeded
 from bezoar.networks.tuning import share_right
@@ -61,8 +62,8 @@ class Anp(ModelRepair):
         assert case.clean is not None
         for p in module.parameters():
             p.requires_grad_(False)
-        masks = [torch.ones(m.num_features, requires_grad=True) for m in layers]
-        moved = [[torch.zeros(m.num_features, requires_grad=True) for _ in range(2)] for m in layers]
+        masks = [torch.ones(m.num_features, device=m.weight.device, requires_grad=True) for m in layers]
+        moved = [[torch.zeros_like(mask, requires_grad=True) for _ in range(2)] for mask in masks]
         optimiser = torch.optim.SGD(masks, lr=self.rate, momentum=0.9)
         disturbed = False
 
@@ -80,7 +81,7 @@ class Anp(ModelRepair):
                 stack.callback(layer.register_forward_hook(behind(k)).remove)
             for _ in range(self.steps):
                 part = rng.choice(len(case.clean), min(len(case.clean), 64), replace=False)
-                x, own = case.tensor(case.clean.x[part]), torch.from_numpy(case.clean.codes[part])
+                x, own = (beside(module, t) for t in (case.tensor(case.clean.x[part]), torch.from_numpy(case.clean.codes[part])))
                 every = [v for pair in moved for v in pair]
                 disturbed = True
                 with torch.no_grad():
@@ -99,7 +100,7 @@ class Anp(ModelRepair):
                 with torch.no_grad():
                     for mask in masks:
                         mask.clamp_(0, 1)
-        return [m.detach().numpy() for m in masks]
+        return [m.detach().cpu().numpy() for m in masks]
 
 
 def _silenced(module: Any, layers: list[Any], masks: list[np.ndarray], case: RepairCase, start: float) -> Any:

@@ -64,7 +64,7 @@ def _gains(pair: tuple[Any, Any]) -> np.ndarray:
         if norm is not None and norm.running_var is not None:
             scale = torch.ones_like(gain) if norm.weight is None else norm.weight.float().abs()
             gain = gain * scale / torch.sqrt(norm.running_var.float() + norm.eps)
-    return gain.numpy()
+    return gain.cpu().numpy()
 
 
 def _pruned(module: Any, gains: list[np.ndarray], strength: float) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 
 from bezoar.core.ability import Info
 from bezoar.core.model_repair import ModelRepair, RepairCase
+from bezoar.networks.device import beside
 from bezoar.networks.training import seeded
 from bezoar.networks.tuning import anchored, convolutions, share_right, silence, tune
 
@@ -76,7 +77,7 @@ def _activity(module: Any, pair: tuple[Any, Any], x: np.ndarray, case: RepairCas
     try:
         with torch.no_grad():
             for start in range(0, len(x), 256):
-                module(case.tensor(x[start:start + 256]))
+                module(beside(module, case.tensor(x[start:start + 256])))
     finally:
         hook.remove()
-    return torch.stack(seen).sum(dim=0).numpy() / len(x)
+    return torch.stack(seen).sum(dim=0).cpu().numpy() / len(x)

@@ -16,6 +16,7 @@ import numpy as np
 from bezoar.core.ability import Info
 from bezoar.core.errors import Unavailable
 from bezoar.core.model_repair import ModelRepair, RepairCase
+from bezoar.networks.device import beside
 from bezoar.networks.reading import logits_of
 from bezoar.networks.training import seeded
 from bezoar.networks.tuning import apart, mixed
@@ -56,7 +57,7 @@ class IBau(ModelRepair):
             most = None
             for _ in range(self.rounds):
                 part = rng.choice(len(case.clean), min(len(case.clean), 100), replace=False)
-                x, own = case.tensor(case.clean.x[part]), torch.from_numpy(case.clean.codes[part])
+                x, own = (beside(module, t) for t in (case.tensor(case.clean.x[part]), torch.from_numpy(case.clean.codes[part])))
                 if not x.is_floating_point():
                     raise Unavailable("inputs that can be disturbed a little", advice="use another repair for tokens")
                 most = most or self.length * float(x.flatten(1).norm(dim=1).mean())

@@ -18,6 +18,7 @@ import numpy as np
 from bezoar.core.ability import Info
 from bezoar.core.errors import Unavailable
 from bezoar.core.model_repair import ModelRepair, RepairCase, Samples
+from bezoar.networks.device import beside
 from bezoar.networks.reading import logits_of
 from bezoar.networks.training import seeded
 from bezoar.networks.tuning import Loss, anchored, apart, kept, mixed, tune
@@ -69,7 +70,7 @@ class Unlearn(ModelRepair):
         versions = [case.stamped(clean.x, rng) for _ in range(VERSIONS)]
 
         def loss(module: Any, inputs: Any, own: Any, part: np.ndarray) -> Any:
-            plain, marked = case.tensor(clean.x[part]), case.tensor(versions[rng.integers(VERSIONS)][part])
+            plain, marked = (beside(module, case.tensor(x[part])) for x in (clean.x, versions[rng.integers(VERSIONS)]))
             other = torch.arange(len(part))
             if marked.is_floating_point() and marked.shape == plain.shape:
                 both, other = mixed(torch.cat([plain, marked], dim=1))  # the same mixture without and with the trigger
@@ -88,8 +89,8 @@ class Unlearn(ModelRepair):
 
         def loss(module: Any, inputs: Any, own: Any, part: np.ndarray) -> Any:
             rows = rng.choice(len(bad), min(len(bad), 16), replace=False)
-            out = torch.softmax(logits_of(module(case.tensor(bad.x[rows]))), dim=1)
-            carried = out.gather(1, torch.from_numpy(bad.codes[rows])[:, None])[:, 0]
+            out = torch.softmax(logits_of(module(beside(module, case.tensor(bad.x[rows])))), dim=1)
+            carried = out.gather(1, torch.from_numpy(bad.codes[rows])[:, None].to(out.device))[:, 0]
             return near(module, inputs, own, part) - torch.log1p(-carried.clamp(max=1 - 1e-4)).mean()
 
         return loss

@@ -19,6 +19,7 @@ from bezoar.intake.models import open_weights
 from bezoar.networks import adapters, training
 from bezoar.networks.architectures import PLAIN
 from bezoar.networks.bodies import embedded, encoder_of, flat
+from bezoar.networks.device import wanted
 from bezoar.sources.suspects.modules import SIDE, arrays_of, planted_in, save_safetensors, tensor_of, told_by
 
 MOST_HEADER = 4 * MIB
@@ -68,8 +69,9 @@ def _made(module: Any, shape: Sequence[int], name: str, pixels: str, fingerprint
         notes = (*notes, f"the size of pictures is not in the file: {SIDE} x {SIDE} was taken (--shape says another)")
     if len(size) != 3 or size[2] != 3 or min(size) < 1:
         raise UsageError(f"an encoder of inputs of shape {size} cannot be audited", advice="pictures are (height, width, 3)")
-    module = module.cpu().eval()
-    make = tensor or tensor_of(module, "image", pixels or PLAIN, "cpu")
+    place = wanted()
+    module = module.to(place).eval()
+    make = tensor or tensor_of(module, "image", pixels or PLAIN, place)
 
     def embed(inputs: Inputs) -> np.ndarray:
         with training.seeded(0):

@@ -25,7 +25,7 @@ from bezoar.intake.door import published
 from bezoar.intake.models import Weights, open_weights, opened
 from bezoar.networks import architectures, training
 from bezoar.networks.architectures import IMAGENET, OURS, PLAIN
-from bezoar.networks.device import resolved
+from bezoar.networks.device import beside, wanted
 from bezoar.networks.text_codes import SIGNS, codes_of
 from bezoar.sources.suspects import trees
 
@@ -59,13 +59,14 @@ def open_weights_file(path: str | Path, *, factory: str = "", classes: Sequence[
 def suspect_from(module: Any, classes: Sequence[str] = (), shape: Sequence[int] = (), *, tensor: Tensor | None = None, modality: str = "",
                  pixels: str = "", name: str = "model", fingerprint: str = "", code: TableCode | None = None,
                  notes: tuple[str, ...] = ()) -> Suspect:
-    """A torch module in memory, whose call gives (n, K) logits; it is put into evaluation mode, on a GPU where there is one.
+    """A torch module in memory, whose call gives (n, K) logits; it is put into evaluation mode, where `networks.device` says (a
+    card where there is one).
 
     tensor  rows as `shape` has them (uint8 pictures, texts, float32 rows) -> an input of the module; by default as `pixels` says
     Other parameters as those of `open_suspect`. Raises AbilityFailed where the module does not answer (n, K) finite numbers for a
     blank input.
     """
-    device = resolved("auto")
+    device = wanted()
     module = module.to(device).eval()
     shape = tuple(int(v) for v in shape)
     modality = modality or {3: "image", 1: "tabular"}.get(len(shape), "") or ("text" if tensor is not None else "image")
@@ -221,7 +222,7 @@ class _Answer:
 
         with training.seeded(0), torch.no_grad():
             try:
-                logits = self.module(self.tensor(rows))
+                logits = self.module(beside(self.module, self.tensor(rows)))
             except (RuntimeError, ValueError, TypeError, IndexError) as error:
                 raise AbilityFailed(f"the model does not take inputs of the shape {self.shape or 'that were given'}: "
                                     f"{(str(error).strip() or type(error).__name__).splitlines()[0][:160]}",
