@@ -261,8 +261,9 @@ def planted(rows: list[Row]) -> list[str]:
     return ["## Attacks", "",
             "Success of every attack on a held-out part, beside a clean twin trained on the same rows. *Transfer*: an encoder trained on",
             "most of the data, a linear head trained with 50 other samples per class, some poisoned; ten aimed-at pictures. Signs",
-            "are trained for 30 passes, CIFAR-10 for 20, words and phrases for 16: passes, sizes and amplitudes that differ from the defaults",
-            "were chosen on development seeds (100 to 102), and the defaults' own figures stand beside them where they were run.", "",
+            "are trained for 30 passes, CIFAR-10 for 20, words and phrases for 16: passes, sizes and amplitudes that differ from the",
+            "defaults were chosen on development seeds (100 to 102), and the defaults' own figures stand beside them where they were run.",
+            "",
             attacks.table(rows), ""]
 
 
