@@ -28,7 +28,7 @@ import realdata
 import transfer
 from bezoar import registry
 from bezoar.core.dataset import Dataset
-from bezoar.validity import Validity, halves, measure
+from bezoar.validity import ADDED, Validity, halves, measure
 from ledger import RESULTS, SOURCE, Ledger, _hash
 from measure import interval
 
@@ -199,8 +199,8 @@ def table(rows: list[dict[str, Any]]) -> str:
                      f"{sum(r['implanted'] for r in own)}/{len(own)} | {met} |")
     families: dict[str, list[tuple[float, str]]] = {}
     for cell in cells.values():
-        own = [r["success"] for r in rows if r["cell"] == cell.name and "success" in r]
-        if cell.family and own and np.mean(own) >= 0.8:
+        own = [(r["success"], r["twin"]) for r in rows if r["cell"] == cell.name and "success" in r]
+        if cell.family and own and np.mean(own, axis=0)[0] >= max(0.8, np.mean(own, axis=0)[1] + ADDED):
             families.setdefault(cell.family, []).append((float(cell.parameters["rate"]), cell.name))
     lines += ["", *(f"- {f}: 80% is reached at {min(found)[0]:.0%}" for f, found in sorted(families.items()))]
     return "\n".join(lines)

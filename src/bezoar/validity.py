@@ -28,6 +28,8 @@ from bezoar.core.victim import Given, Model, Victim, asked
 from bezoar.maths.multiple import clopper_pearson
 
 IMPLANTS_AT = {"backdoor": 0.8, "aim": 0.5, "gap": 0.1, "damage": 0.02}
+ADDED = 0.1
+"""A pattern that moves a model which never saw it just as well was not implanted: what the poison adds has to be so much."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Validity:
     accuracy       on clean held-out samples, with its interval
     twin_accuracy  of the clean twin on the same samples
     planted        poisoned training samples; `samples` all of them
-    implanted      success reaches the bound, and is beyond what the twin does
+    implanted      success reaches the bound, and is beyond what the twin does (by `ADDED` for backdoors and aims)
     """
 
     attack: str
@@ -146,7 +148,7 @@ def judged(attack: Attack, done: Poisoned, held: Dataset, model: Model, twin: Mo
         hits, of = int(hit.sum()), len(hit)
         success, interval = hits / max(of, 1), clopper_pearson(hits, of) if of else (0.0, 1.0)
         before = float(base.mean()) if of else 0.0
-        beyond = interval[0] > before or (kind == "aim" and success > before)
+        beyond = success - before >= ADDED and (interval[0] > before or kind == "aim")
     elif "bias" in attack.info.threats and (group := _group(done, held)) is not None and done.target is not None:
         kind, goal = "gap", held.labels.classes.index(done.target)
         inside, hits, of = group, int((said[group] == goal).sum()), int(group.sum())
