@@ -67,7 +67,7 @@ class _Reader:
 
     def object(self, depth: int) -> dict[str, Any]:
         out: dict[str, Any] = {}
-        while self.raw[self.at:self.at + 1] != b"}":
+        while bytes(self.raw[self.at:self.at + 1]) != b"}":
             name = self.text()
             if name in out:
                 raise Hostile("its UBJSON has one name twice, which readers take differently")
