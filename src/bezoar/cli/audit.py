@@ -32,8 +32,8 @@ Before tuning, and after:
 
 
 def audit(
-    model: Annotated[str, typer.Argument(help="A model file (safetensors, .pt or .pth weights, ONNX, TorchScript, XGBoost JSON, "
-                                              "LightGBM text), or an http(s) address.")],
+    model: Annotated[str, typer.Argument(help="A model file (safetensors, .pt or .pth weights, ONNX, TorchScript, trees of "
+                                              "XGBoost or LightGBM), or an http(s) address.")],
     out: Annotated[Path, typer.Option(help="Folder for report.json, report.html, report.sarif.")] = Path("bezoar-audit"),
     factory: Annotated[str, typer.Option("--model", help="package.module:function that builds the network; inferred if known.")] = "",
     data: Annotated[str, typer.Option(help="Clean samples that you trust, in any format DATA can have; a handful is enough.")] = "",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bezoar.core.errors import BezoarError, LimitExceeded, UnreadableInput, UsageError
+from bezoar.core.errors import BezoarError, LimitExceeded, UsageError
 from bezoar.core.inputs import Column, Table
 from bezoar.core.limits import Limits
 from bezoar.intake.models import read_weights
@@ -246,7 +246,30 @@ def test_limits_are_those_that_are_set():
         assert told["verdict"] == "inconclusive" and told["limit"] and says in told["reasons"][0]
 
 
-def test_binary_json_is_said(tmp_path):
-    (tmp_path / "m.ubj").write_bytes(b"{L\x00\x00\x00\x00\x00\x00\x00\x07learner{")
-    with pytest.raises(UnreadableInput, match=r'save_model\("model.json"\)'):
-        open_suspect(tmp_path / "m.ubj")
+UBJSON = (HERE / "xgboost-three.ubj").read_bytes()
+
+
+def number_of(value):
+    return b"L" + value.to_bytes(8, "big")
+
+
+@pytest.mark.parametrize(("raw", "verdict", "says"), [
+    (UBJSON[:-1], "inconclusive", "cut off"), (UBJSON[:200], "inconclusive", "cut off"), (UBJSON + b"}", "refused", "behind the end"),
+    (UBJSON.replace(number_of(5) + b"trees[#" + number_of(6), number_of(5) + b"trees[#" + number_of(1 << 60)), "inconclusive", "beyond its end"),
+    (UBJSON.replace(b"[$d#" + number_of(7), b"[$T#" + number_of(3)), "inconclusive", "does not write"),
+    (UBJSON.replace(b"[$d#" + number_of(7), b"[$d#" + number_of(1 << 61)), "inconclusive", "beyond its end"),
+    (UBJSON.replace(b"[$d#" + number_of(7), b"[$d#L" + b"\xff" * 8), "inconclusive", "beyond its end"),
+    (b"{" + number_of(7) + b"learner" + b"[" * 100_000, "inconclusive", "nested deeper"),
+    (b"{" + number_of(7) + b"learner{" + number_of(1) + b"aZ" + number_of(1) + b"aZ}}", "refused", "twice"),
+    (b"{" + number_of(7) + b"learner" + b"H", "inconclusive", "does not write"), (b"{" + number_of(7) + b"learnerT}", "inconclusive", "learner")])
+def test_hostile_binary_json(raw, verdict, says):
+    assert raw != UBJSON
+    told = parse(memoryview(raw), ".ubj", Limits(), Nowhere(most_bytes(len(raw), Limits())))
+    assert told["verdict"] == verdict and says in told["reasons"][0], told["reasons"]
+
+
+def test_binary_json_that_was_flipped_ends_in_a_verdict():
+    for place in range(0, len(UBJSON), 3):
+        raw = UBJSON[:place] + bytes([UBJSON[place] ^ 0x41]) + UBJSON[place + 1:]
+        told = parse(memoryview(raw), ".ubj", Limits(), Nowhere(1 << 20))
+        assert told["reasons"] or told["verdict"] == "safe"

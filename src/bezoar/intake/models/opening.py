@@ -58,7 +58,7 @@ def opened(weights: Weights, name: str) -> Weights:
 
 def _next(reason: str) -> str:
     told = "convert" in reason or "export" in reason
-    return "safetensors files, state dicts of torch, npz, ONNX, XGBoost JSON and LightGBM text are opened" if told else CONVERT
+    return "safetensors files, state dicts of torch, npz, ONNX, TorchScript, XGBoost and LightGBM models are opened" if told else CONVERT
 
 
 def inspect(path: str | Path, limits: Limits | None = None) -> Inspection:

@@ -1,4 +1,4 @@
-"""XGBoost models in JSON (`save_model("m.json")`): numbers and lists of them, under names that are known.
+"""XGBoost models in JSON or UBJSON (`save_model("m.json")`, "m.ubj"): numbers and lists of them, under names that are known.
 
 Looks for: trees with numeric questions and one number per leaf, of a classifier (binary:logistic, binary:logitraw, reg:logistic,
 multi:softprob, multi:softmax), boosters gbtree and dart. Fails, with one sentence, for categorical questions, linear boosters,
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from bezoar.core.limits import Limits
+from bezoar.intake.models import ubjson
 from bezoar.intake.models.arrays import Kept
 from bezoar.intake.models.forests import AGAIN, Told, bounded, keep_forest
 from bezoar.intake.models.verdicts import Hostile, TooMuch, Unknown
@@ -33,9 +34,7 @@ ELSE = "export it to ONNX, or audit it as a Python callable"
 
 def read(raw: memoryview, limits: Limits, keep: Kept, extra: dict[str, Any]) -> None:
     """The forest of a whole file into `keep` and `extra`. Raises Hostile, Unknown or TooMuch."""
-    if bytes(raw[:2]) == b"{L" or bytes(raw[:3]) == b"{i\x07":
-        raise Unknown('it is an XGBoost model in UBJSON, which is not read; save it as JSON: booster.save_model("model.json")')
-    learner = _under(_json(raw), "learner", dict)
+    learner = _under(ubjson.load(raw, limits) if bytes(raw[:2]) == b"{L" else _json(raw), "learner", dict)
     shape = _under(learner, "learner_model_param", dict)
     objective = str(_under(_under(learner, "objective", dict), "name", str))
     if objective not in LINKS:
