@@ -62,7 +62,7 @@ def section(rows: list[dict[str, Any]]) -> list[str]:
             for f in families]
     return ["## Audit of models", "", "Small networks that bezoar trained, some with a backdoor (`python benchmarks/zoo.py`). Only attacks",
             "that implanted count: at least 80% of triggered samples go to the target. Two families were never looked at in development.",
-            "",
+            "Sets of pictures audited: " + ", ".join(sorted({r["dataset"] for r in rows})) + " (of digits, mnist, gtsrb, cifar).", "",
             *_table(head, lines), "AUROC by family:", "", *_table(["family", *(MODES[s["mode"]] for s in got)], each)]
 
 

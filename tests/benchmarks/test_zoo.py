@@ -15,7 +15,8 @@ import zoo_models
 
 
 def row(family, score, alarm, **more):
-    return {"mode": "few", "family": family, "score": score, "alarm": alarm, "success": 0.9, "seconds": 1.0, "target": 1, "true_target": 1, **more}
+    return {"mode": "few", "dataset": "digits", "family": family, "score": score, "alarm": alarm, "success": 0.9, "seconds": 1.0, "target": 1,
+            "true_target": 1, **more}
 
 
 def test_the_planned_zoo_is_large_enough_and_its_held_out_families_stand():
