@@ -20,7 +20,7 @@ def notes():
     data = twin("text", np.random.default_rng(7), rows=1300)
     train, trusted = data.take(np.arange(1000)), data.take(np.arange(1000, 1300))
     done = registry.make("attacks", "text-word", {"rate": 0.1, "word": "mn", "target": "travel"})(train, np.random.default_rng(1))
-    model = registry.make("victims", "text-cnn", {"width": 24, "epochs": 8})(done.data, np.random.default_rng(2))
+    model = registry.make("victims", "text-cnn", {"width": 24, "epochs": 8, "dropout": 0.0})(done.data, np.random.default_rng(2))
     return model.module, trusted
 
 
