@@ -25,6 +25,7 @@ from bezoar import auditing, audits
 from bezoar.core.audit import AuditView
 from bezoar.core.chance import generator
 from bezoar.core.dataset import Dataset
+from bezoar.core.errors import UsageError
 from bezoar.core.image_triggers import Patch
 from bezoar.core.inputs import Images
 from bezoar.core.suspect import Suspect
@@ -142,7 +143,11 @@ def main() -> int:
     wanted = planned(args)
     if args.what == "train":
         for i, entry in enumerate(wanted):
-            truth = zoo.train(entry, args.folder)
+            try:
+                truth = zoo.train(entry, args.folder)
+            except UsageError as error:  # clean-label poison finds no class that is large enough for it
+                print(f"{i + 1}/{len(wanted)} {entry.name}: left out: {error}", flush=True)
+                continue
             print(f"{i + 1}/{len(wanted)} {entry.name}: accuracy {truth.accuracy:.2f}, success {truth.success:.2f}", flush=True)
         return 0
     ledger = Ledger(args.out, ("model", "mode"))
