@@ -36,6 +36,7 @@ def summary(rows: list[dict[str, Any]], mode: str) -> dict[str, Any]:
     named = [r for r in bad if r["alarm"] and r["true_target"] is not None]
     overlaps = [r["iou"] for r in bad if r["alarm"] and r.get("iou") is not None]
     return {"mode": mode, "clean": len(good), "backdoored": len(bad), "families": len(families),
+            "sets": ", ".join(sorted({r["dataset"] for r in mine})),
             "auroc": float(np.mean(list(each.values()))),
             "worst_held_out": min(held, default=float("nan")), "worst": min(each.values()), "by_family": each,
             "recall_at_5": float(np.mean([r["score"] > cut for r in bad])), "recall": float(np.mean([r["alarm"] for r in bad])),
@@ -50,19 +51,20 @@ def section(rows: list[dict[str, Any]]) -> list[str]:
     got = [s for s in (summary(rows, m) for m in MODES) if s["backdoored"]]
     if not got:
         return []
-    head = ["mode", "clean", "backdoored", "AUROC, mean of families", "worst held-out family", "recall at 5% false alarms",
+    head = ["mode", "sets", "clean", "backdoored", "AUROC, mean of families", "worst held-out family", "recall at 5% false alarms",
             "recall as called", "false alarms as called", "target right", "patch found (IoU >= 0.5)", "seconds", "goal"]
     lines = []
     for s in got:
         figures = [f"{s[k]:.2f}".replace("nan", "-") for k in ("auroc", "worst_held_out", "recall_at_5", "recall", "alarms_on_clean",
                                                               "target_right", "iou_half")]
-        lines.append([MODES[s["mode"]], str(s["clean"]), str(s["backdoored"]), *figures, f"{s['seconds']:.0f}", GOALS.get(s["mode"], "-")])
+        lines.append([MODES[s["mode"]], s["sets"], str(s["clean"]), str(s["backdoored"]), *figures,
+                      f"{s['seconds']:.0f}", GOALS.get(s["mode"], "-")])
     families = sorted({f for s in got for f in s["by_family"]})
     each = [[f + (" (held out)" if f in HELD_OUT else ""), *(f"{s['by_family'][f]:.2f}" if f in s["by_family"] else "-" for s in got)]
             for f in families]
     return ["## Audit of models", "", "Small networks that bezoar trained, some with a backdoor (`python benchmarks/zoo.py`). Only attacks",
             "that implanted count: at least 80% of triggered samples go to the target. Two families were never looked at in development.",
-            "Sets of pictures audited: " + ", ".join(sorted({r["dataset"] for r in rows})) + " (of digits, mnist, gtsrb, cifar).", "",
+            "Planned are digits, mnist, gtsrb and cifar; each line names the sets that were audited in that mode.", "",
             *_table(head, lines), "AUROC by family:", "", *_table(["family", *(MODES[s["mode"]] for s in got)], each)]
 
 
