@@ -9,7 +9,6 @@ import pytest
 
 from bezoar import api, registry
 from bezoar.attribution import input_of, trace_prediction
-from bezoar.cli.main import run
 from bezoar.cli.pulls import told
 from bezoar.core.ability import Reading
 from bezoar.core.errors import UnreadableInput, UsageError
@@ -97,20 +96,17 @@ def test_a_damaged_picture_is_refused(tmp_path):
         input_of(str(path), data, Reading())
 
 
-def test_from_the_command_line(tmp_path, capsys):
+def test_from_the_command_line(tmp_path, said):
     rng = np.random.default_rng(0)
     x = rng.integers(0, 60, (40, 8, 8, 3)).astype(np.uint8)
     y = np.arange(40) % 2
     x[y == 1] += 150
     np.savez(tmp_path / "data.npz", x=x, y=y)
     (tmp_path / "one.png").write_bytes(png_bytes(np.full((8, 8, 3), 200, np.uint8)))
-    argv = ["trace", str(tmp_path / "data.npz"), "--prediction", str(tmp_path / "one.png"), "--top", "4"]
-    with pytest.raises(SystemExit) as end:
-        run([*argv, "--html", str(tmp_path / "why.html"), "--json"])
-    assert end.value.code == 0
-    found = json.loads(capsys.readouterr().out)
+    code, out, _ = said("trace", tmp_path / "data.npz", "--prediction", tmp_path / "one.png", "--top", 4, "--html", tmp_path / "why.html", "--json")
+    assert code == 0
+    found = json.loads(out)
     assert found["called"] == "1" and {p["label"] for p in found["towards"]} == {"1"}
     assert (tmp_path / "why.html").read_bytes().startswith(b"<!doctype html>")
-    with pytest.raises(SystemExit) as end:
-        run(["trace", "digits"])
-    assert end.value.code == 2 and "--bundles" in capsys.readouterr().err
+    code, _, err = said("trace", "digits")
+    assert code == 2 and "--bundles" in err

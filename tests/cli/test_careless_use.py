@@ -5,21 +5,12 @@ import json
 import pytest
 
 from bezoar import api
-from bezoar.cli.main import run
 from bezoar.core.ability import Reading
 
 
-@pytest.fixture
-def said(capsys, monkeypatch, tmp_path):
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-    def ask(*words):
-        with pytest.raises(SystemExit) as stopped:
-            run([str(w) for w in words])
-        shown = capsys.readouterr()
-        return stopped.value.code, shown.out, shown.err
-
-    return ask
 
 
 @pytest.fixture(scope="module")

@@ -133,17 +133,14 @@ def test_the_exit_code_of_a_scan_is_true_without_a_reader_and_without_an_output(
     assert closed.returncode == 1 and closed.stderr == b""
 
 
-@pytest.mark.parametrize(("number", "code", "said"), [(errno.ENOSPC, 3, "No space left on device"), (errno.EACCES, 2, "Permission denied"),
+@pytest.mark.parametrize(("number", "code", "sentence"), [(errno.ENOSPC, 3, "No space left on device"), (errno.EACCES, 2, "Permission denied"),
                                                       (errno.EROFS, 2, "Read-only file system")])
-def test_what_the_file_system_refuses_is_said_in_a_sentence(monkeypatch, capfd, tmp_path, number, code, said):
+def test_what_the_file_system_refuses_is_said_in_a_sentence(monkeypatch, said, tmp_path, number, code, sentence):
     from bezoar import api
-    from bezoar.cli.main import run
 
     def refuse(*_, **__):
         raise OSError(number, os.strerror(number), str(tmp_path / "there"))
 
     monkeypatch.setattr(api, "accept", refuse)
-    with pytest.raises(SystemExit) as stopped:
-        run(["accept", str(tmp_path / "report.json"), "--because", "x"])
-    err = capfd.readouterr().err
-    assert stopped.value.code == code and f"{tmp_path / 'there'} cannot be written or read: {said}" in err and "defect" not in err
+    ended, _, err = said("accept", tmp_path / "report.json", "--because", "x")
+    assert ended == code and f"{tmp_path / 'there'} cannot be written or read: {sentence}" in err and "defect" not in err

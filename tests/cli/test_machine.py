@@ -11,7 +11,6 @@ import torch
 
 from bezoar import api, auditing, inheritance, pretrained, red, remedy
 from bezoar.cli import audit, machine, mend, redteam, scan
-from bezoar.cli.main import run
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UsageError
 from bezoar.core.image_triggers import Patch
@@ -39,28 +38,17 @@ def test_every_function_has_it_and_says_what_it_takes(name):
     assert "    device" in inspect.getdoc(VERBS[name]) or "\ndevice" in inspect.getdoc(VERBS[name])
 
 
-@pytest.fixture
-def said(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def ask(*words):
-        with pytest.raises(SystemExit) as stopped:
-            run([str(w) for w in words])
-        return stopped.value.code, capsys.readouterr().err
-
-    return ask
-
-
 @WITHOUT
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_card_that_is_not_there_is_said_before_anything_is_read(said, name, tmp_path):
-    code, err = said(name, *COMMANDS[name][1], "--device", "cuda", "--out", tmp_path / "out")
+def test_a_card_that_is_not_there_is_said_before_anything_is_read(said, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = said(name, *COMMANDS[name][1], "--device", "cuda", "--out", tmp_path / "out")
     assert code == 2 and "no graphics card" in err and "--device cpu" in err, err
     assert not list(tmp_path.iterdir())
 
 
 def test_another_name_is_refused_with_those_there_are(said):
-    code, err = said("audit", "model.safetensors", "--device", "tpu")
+    code, _, err = said("audit", "model.safetensors", "--device", "tpu")
     assert code == 2 and "no device 'tpu'" in err and "auto, cpu, cuda" in err
 
 

@@ -7,31 +7,28 @@ from datetime import timedelta
 
 import pytest
 
-from bezoar.cli.main import run
 from bezoar.provenance import statement, strict
 from bezoar.provenance.envelope import IN_TOTO, Envelope
 from bezoar.provenance.keys import PrivateKey
 from bezoar.provenance.statement import About
 
 
-def call(text, capfd):
-    with pytest.raises(SystemExit) as stopped:
-        run(shlex.split(text))
-    shown = capfd.readouterr()
-    return stopped.value.code, shown.out, shown.err
+@pytest.fixture
+def call(said):
+    return lambda text: said(*shlex.split(text))
 
 
 @pytest.fixture
-def place(data, tmp_path, capfd, monkeypatch):
+def place(data, tmp_path, call, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BEZOAR_PASSPHRASE", "a long passphrase")
-    assert call("keygen --out locked", capfd)[0] == 0
+    assert call("keygen --out locked")[0] == 0
     monkeypatch.delenv("BEZOAR_PASSPHRASE")
     for name, kind in (("k", "p256"), ("other", "p256"), ("log", "ed25519")):
-        call(f"keygen --out {name} --kind {kind} --no-passphrase", capfd)
-    call("log new audit --origin example.org/audit --key log/private.pem", capfd)
-    call("log append audit --key log/private.pem --subject one", capfd)
-    assert call("sign signs --key k/private.pem --log audit --log-private-key log/private.pem", capfd)[0] == 0
+        call(f"keygen --out {name} --kind {kind} --no-passphrase")
+    call("log new audit --origin example.org/audit --key log/private.pem")
+    call("log append audit --key log/private.pem --subject one")
+    assert call("sign signs --key k/private.pem --log audit --log-private-key log/private.pem")[0] == 0
     return tmp_path
 
 
@@ -132,20 +129,20 @@ def flip(bundle):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_one_sentence_the_right_code_and_nothing_changed(place, capfd, monkeypatch, name):
+def test_one_sentence_the_right_code_and_nothing_changed(place, call, monkeypatch, name):
     from bezoar.core.report import Report
 
     text, code, words, break_it = CASES[name]
-    call(POLICY, capfd)
+    call(POLICY)
     if "store" in text:
-        assert call("snapshot signs --store store", capfd)[0] == 0
+        assert call("snapshot signs --store store")[0] == 0
     subject = {"kind": "dataset", "name": "signs", "modality": "text", "samples": 4, "classes": 2, "fingerprint": "f" * 64}
     report = Report(subject=subject, verdict="poisoned", alpha=0.01, poisoned_at_least=1, findings=(), outcomes=())
     (place / "report.json").write_text(json.dumps(report.to_dict()))
     monkeypatch.setenv("BEZOAR_PASSPHRASE", "")
     break_it(place)
     before = written(place)
-    got, out, err = call(text, capfd)
+    got, out, err = call(text)
     assert got == code and words in err, (got, err)
     assert not out and "Traceback" not in err and err.startswith("bezoar: ") and err.count("\n") <= 2, err
     assert written(place) == before

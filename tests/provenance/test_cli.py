@@ -25,18 +25,9 @@ def desk_folder(tmp_path):
 
 
 @pytest.fixture
-def bezoar(desk_folder, capfd, monkeypatch):
-    from bezoar.cli.main import run
-
+def bezoar(desk_folder, said, monkeypatch):
     monkeypatch.chdir(desk_folder)
-
-    def call(text):
-        with pytest.raises(SystemExit) as stopped:
-            run(shlex.split(text)[1:])
-        shown = capfd.readouterr()
-        return stopped.value.code, shown.out, shown.err
-
-    return call
+    return lambda text: said(*shlex.split(text)[1:])
 
 
 STORY = [sign.KEYGEN_EPILOG, sign.SIGN_EPILOG, sign.VERIFY_EPILOG, sign.GATE_EPILOG, policy.POLICY_EPILOG, policy.RECORD_EPILOG,
@@ -274,11 +265,12 @@ def test_scan_clean_restore_and_accept_write_their_step_to_the_log(bezoar, desk_
     assert held[3].subject == f"restore {held[2].subject}"
 
 
-@pytest.mark.parametrize(("text", "said"), [("sign photos --key k/private.pem --days nan", "'nan' is no number of days"),
-                                            ("sign photos --key k/private.pem --days 1e12", "'1e12' is no number of days"),
-                                            ("policy new --name x --key a=k/public.pem --days -1", "'-1' is no number of days"),
-                                            ("gate photos --public-key k/public.pem --run 'python \"x'", "--run is no command: No closing quotation")])
-def test_odd_numbers_of_days_and_unbalanced_commands_are_said(bezoar, text, said):
+@pytest.mark.parametrize(("text", "sentence"), [("sign photos --key k/private.pem --days nan", "'nan' is no number of days"),
+                                                ("sign photos --key k/private.pem --days 1e12", "'1e12' is no number of days"),
+                                                ("policy new --name x --key a=k/public.pem --days -1", "'-1' is no number of days"),
+                                                ("gate photos --public-key k/public.pem --run 'python \"x'",
+                                                 "--run is no command: No closing quotation")])
+def test_odd_numbers_of_days_and_unbalanced_commands_are_said(bezoar, text, sentence):
     bezoar("bezoar keygen --out k --no-passphrase")
     code, _, err = bezoar("bezoar " + text)
-    assert code == 2 and said in err, err
+    assert code == 2 and sentence in err, err

@@ -432,26 +432,19 @@ def test_proxies_of_the_environment_are_not_used(site, monkeypatch):
     assert Local(site).fetch("http://good.example/", {}).body == b"packed"
 
 
-def test_pin_and_recheck_as_commands(site, tmp_path, capfd):
-    from bezoar.cli.main import run
-
-    def call(*words):
-        with pytest.raises(SystemExit) as stopped:
-            run([str(w) for w in words])
-        return stopped.value.code, *capfd.readouterr()
-
+def test_pin_and_recheck_as_commands(site, tmp_path, said):
     allow = ("--allow", f"127.0.0.1:{site.port}")
     site.pages |= {"/a": b"one", "/b": b"two"}
     (tmp_path / "links.txt").write_text(site.url("/a") + "\n" + site.url("/b") + "\n")
-    code, out, _ = call("pin", tmp_path / "links.txt", "--out", tmp_path / "p.jsonl", "--json", *allow)
+    code, out, _ = said("pin", tmp_path / "links.txt", "--out", tmp_path / "p.jsonl", "--json", *allow)
     assert code == 0 and json.loads(out) == {"pinned": 2}
-    assert call("recheck", tmp_path / "p.jsonl", "--out", tmp_path / "r.jsonl", *allow)[0] == 0
+    assert said("recheck", tmp_path / "p.jsonl", "--out", tmp_path / "r.jsonl", *allow)[0] == 0
     site.pages["/b"] = lambda handler, number: b"poison" if handler.crawler() else b"two"
-    code, out, _ = call("recheck", tmp_path / "p.jsonl", "--out", tmp_path / "r2.jsonl", "--json", *allow)
+    code, out, _ = said("recheck", tmp_path / "p.jsonl", "--out", tmp_path / "r2.jsonl", "--json", *allow)
     assert code == 1 and json.loads(out) == {"same": 1, "split view": 1}
-    assert call("pin", tmp_path / "links.txt", "--out", tmp_path / "q.jsonl")[0] == 3  # the local network is not reached unasked
-    assert call("pin", tmp_path / "none.csv", "--out", tmp_path / "q2.jsonl")[0] == 2
-    assert call("recheck", tmp_path / "p.jsonl", "--out", tmp_path / "x", "--snapshot", "yesterday")[0] == 2
+    assert said("pin", tmp_path / "links.txt", "--out", tmp_path / "q.jsonl")[0] == 3  # the local network is not reached unasked
+    assert said("pin", tmp_path / "none.csv", "--out", tmp_path / "q2.jsonl")[0] == 2
+    assert said("recheck", tmp_path / "p.jsonl", "--out", tmp_path / "x", "--snapshot", "yesterday")[0] == 2
 
 
 def test_https_is_not_left_by_a_redirect(monkeypatch):
