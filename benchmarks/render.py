@@ -24,6 +24,7 @@ import other_models
 import red_team
 import spike_in
 import zoo_figures
+from false_alarms import MOST
 from ledger import HERE, RESULTS
 from measure import clopper_pearson_upper, interval
 
@@ -181,10 +182,11 @@ def detection(rows: list[Row], adaptive: list[Row]) -> list[str]:
     return out
 
 
-def false_alarms(rows: list[Row]) -> list[str]:
+def false_alarms(rows: list[Row], effort: str = "quick") -> list[str]:
     """Alarms per set, with the upper bound."""
+    head = "## False alarms" if effort == "quick" else f"## False alarms at {effort} effort"
     if not rows:
-        return ["## False alarms", "", "Not run yet: `python benchmarks/false_alarms.py`.", ""]
+        return [head, "", f"Not run yet: `python benchmarks/false_alarms.py --effort {effort}`.", ""]
     by: dict[str, list[Row]] = defaultdict(list)
     for r in rows:
         by[r["set"]].append(r)
@@ -194,16 +196,21 @@ def false_alarms(rows: list[Row]) -> list[str]:
               number(clopper_pearson_upper(sum(bool(r["alarm"]) for r in found), len(found)), 3),
               number(mean(found, "flagged"), 5), number(mean(found, "seconds"), 1)] for name, found in sorted(by.items())]
     verdict = "reached" if k <= ALARM_GOAL * n and n >= 150 else "**not reached**"
-    out = ["## False alarms", "",
+    out = [head, "",
            f"{k} alarms in {n} clean sets ({k / n:.1%}; one-sided 95% Clopper-Pearson bound {upper:.1%}). "
            f"Goal: at most {ALARM_GOAL:.0%} of at least 150: {verdict}.", "",
-           "Clean sets are halves, bootstraps (which repeat rows), imbalanced subsets and the whole of every real set, with their own",
-           "duplicates, label noise and imbalance left in. An alarm is a verdict of `suspicious` or `poisoned`.", "",
+           *(FALSE_ALARMS if effort == "quick" else
+             ["The same kinds of subsets, cut to " + ", ".join(f"{n:,} rows ({kind})" for kind, n in MOST[effort].items()) + ".", ""]),
            *table(["set", "scans", "alarms", "bound", "flagged share", "seconds"], lines)]
     for r in rows:
         if r["alarm"] or r["verdict"] in ("crashed", "inconclusive"):
             out.append(f"- {r['set']}, {r['kind']} {r['number']}: {r['verdict']}. {r.get('why', '')[:300]}")
     return [*out, ""]
+
+
+FALSE_ALARMS = [
+    "Clean sets are halves, bootstraps (which repeat rows), imbalanced subsets and the whole of every real set, with their own",
+    "duplicates, label noise and imbalance left in. An alarm is a verdict of `suspicious` or `poisoned`.", ""]
 
 
 def costs(rows: list[Row]) -> list[str]:
@@ -316,7 +323,8 @@ def page(results: Path = RESULTS) -> str:
         head += [f"The figures come from {len(versions)} states of the code ({', '.join(versions)}).", ""]
     return "\n".join([*head, *detection(found[0], adaptive[0]), *learned_page.section(load(results / "learned.json")[0]),
                       *adaptive_page.section(adaptive[0]),
-                      *false_alarms(alarms[0]), *spike_in.section(spikes[0]), *costs(timed[0]),
+                      *false_alarms(alarms[0]), *false_alarms(load(results / "false_alarms_standard.json")[0], "standard"),
+                      *spike_in.section(spikes[0]), *costs(timed[0]),
                       *red_team.section(boards[0]), *planted(success[0]), *zoo_figures.section(load(results / "zoo.json")[0]),
                       *encoders.section(load(results / "encoders.json")[0]),
                       *other_models.section(load(results / "other_models.json")[0]),

@@ -33,7 +33,7 @@ def main() -> None:
     render.DOCS.write_text(render.page())
     print("== clean sets")
     false_alarms.execute(false_alarms.sets(), 1 if given.quick else false_alarms.EACH,
-                         Ledger(RESULTS / "false_alarms.json", false_alarms.KEYS), given.processes, given.alarms * 60)
+                         Ledger(false_alarms.kept("quick"), false_alarms.KEYS), given.processes, given.alarms * 60)
     render.DOCS.write_text(render.page())
     print("== detection")
     detection.execute(cells.all_cells(), [0] if given.quick else given.seeds,
