@@ -122,6 +122,16 @@ def test_twenty_rows_are_enough(seed: int):
 
 
 @pytest.mark.parametrize("seed", [1, 2])
+def test_the_second_witness_may_be_the_one_that_sees_only_the_coarse(seed: int):
+    view, hit = _shown(RNG(seed), 7.0, False)  # the content vouches for them: it shows the trigger
+    coarse = view.doubt().copy()
+    coarse[hit] = RNG(seed).uniform(0.85, 0.95, len(hit))
+    view._kept["doubts"] = (view.doubt(), coarse)
+    (group,) = ProbeGeometry()(view, RNG(0)).groups
+    assert np.isin(hit, group.members).mean() >= 0.9 and np.isin(group.members, hit).mean() >= 0.9
+
+
+@pytest.mark.parametrize("seed", [1, 2])
 def test_a_natural_kind_that_stands_among_other_classes_is_not_called(seed: int):
     view, _ = _shown(RNG(seed), 7.0, False, source=5)  # apart, and like class 5 to the eye, but content and neighbours know it
     assert ProbeGeometry()(view, RNG(0)).groups == ()

@@ -73,3 +73,29 @@ def test_what_frames_of_one_film_share_goes_and_what_was_added_stays():
 def test_rows_get_one_length():
     z = whitening.same_energy(np.random.default_rng(0).standard_normal((10, 25)).astype(np.float32) * 3)
     assert np.allclose(np.linalg.norm(z, axis=1), 5, atol=1e-4)
+
+
+def test_a_group_that_is_a_third_of_all_is_as_sure_as_it_stands_apart():
+    rng = np.random.default_rng(100)
+    truth = np.arange(600) < 200
+    scores = matched.standard(np.where(truth, rng.normal(8, 1, 600), rng.normal(0, 1, 600))[:, None])[:, 0]
+    chance = matched.belonging(scores, truth)
+    assert (chance[truth] > 0.99).mean() > 0.95 and (chance[~truth] < 0.5).all()
+
+
+def test_one_long_tail_is_not_made_a_sure_group():
+    scores = matched.standard(np.random.default_rng(100).normal(0, 1, 600)[:, None])[:, 0]
+    chance = matched.belonging(scores, scores > np.quantile(scores, 0.9))
+    assert (chance > 0.95).mean() < 0.03
+
+
+def test_a_second_witness_takes_rows_out_that_only_the_first_accuses():
+    rng = np.random.default_rng(100)
+    truth = np.arange(500) < 60
+    first = np.where(truth, 0.97, 0.01)
+    first[60:75] = 0.9
+    second = np.where(truth, rng.uniform(0.6, 1.0, 500), rng.uniform(0.0, 0.3, 500))
+    chance = matched.witnessed(first, second)
+    assert (chance[truth] > 0.98).all() and np.median(chance[60:75]) < 0.8
+    even = matched.witnessed(first, np.zeros(500))
+    assert np.allclose(even, first, atol=0.02)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from bezoar.core.dataset import Dataset
 from bezoar.core.evidence import Picture
 from bezoar.core.image_triggers import Overlay, Patch
 from bezoar.core.inputs import Images
+from bezoar.core.view import View
 from bezoar.modalities.image import Image, canonical
+from bezoar.modalities.text import Text
+from bezoar.testing.planted import twin
 
 
 def _noise(n: int = 80, side: int = 16) -> np.ndarray:
@@ -47,6 +51,31 @@ def test_details_follow_the_pictures_and_not_their_order():
     mixed = Images.of([_noise(1, 20)[0], _noise(1, 90)[0], _noise(1, 3)[0]])
     assert len(m.details(mixed)) == 3
     assert len(m.details(Images.of(np.zeros((0, 8, 8, 3), np.uint8)))) == 0
+
+
+def test_what_stands_in_fine_structure_is_not_in_the_coarse():
+    m = Image()
+    x = _noise(80, 32)
+    fine = (np.indices((32, 32)).sum(axis=0) % 2 * 60 - 30)[None, :, :, None]
+    plain, marked = (m.coarse(Images.of(np.clip(p, 0, 255).astype(np.uint8))) for p in (x // 2 + 60, x // 2 + 60 + fine))
+    assert plain.shape == (80, 192) and np.allclose(plain, marked, atol=0.05)
+    assert m.coarse(Images.of(np.zeros((0, 8, 8, 3), np.uint8))).shape[0] == 0
+    assert np.isfinite(m.coarse(Images.of(np.full((3, 5, 9, 3), 7, np.uint8)))).all()
+
+
+def test_labels_that_only_a_fine_trigger_speaks_for_are_doubted_by_the_coarse_look():
+    rng = np.random.default_rng(5)
+    data = twin("image", rng)
+    x, codes = data.inputs.dense().astype(np.int64), data.labels.codes.copy()
+    hit = np.flatnonzero(codes != 3)[::9]
+    x[hit] += (np.indices((16, 16)).sum(axis=0) % 2 * 100 - 50)[None, :, :, None]
+    codes[hit] = 3
+    view = View(Dataset.from_arrays(np.clip(x, 0, 255).astype(np.uint8), codes), m := Image())
+    seen, coarse = view.doubts()
+    assert m.coarse(data.inputs) is not None and (seen == view.doubt()).all() and not coarse.flags.writeable
+    assert np.median(coarse[hit]) > 0.8 and np.median(coarse[codes != 3]) < 0.4
+    words = View(twin("text", rng), Text())
+    assert len(words.doubts()) == 1
 
 
 def test_lift_finds_the_patch_and_nothing_larger():

@@ -2,7 +2,8 @@
 
 Squares, checkerboards and noise at the corners and in the middle, blends with noise, waves, low frequencies, posterised pictures. Only
 answers are needed, so a black box will do. Fails for any trigger that is not in the library or like one of it.
-The statistic is the largest share of samples that one of them moves to the class. Cost: about 120 answers per sample.
+The statistic is the log-odds of the largest share of samples that one of them moves to the class: a few points more or less, which clean
+classes differ by, weigh little. Cost: about 120 answers per sample.
 Paper: Gu et al. 2017, arXiv 1708.06733; Chen et al. 2017, arXiv 1712.05526; Barni et al. 2019, arXiv 1902.11237.
 """
 
@@ -44,18 +45,18 @@ class KnownTriggers(Auditor):
         some, codes = data.inputs.take(rows), data.labels.codes[rows]
         height, width = (int(v) for v in (view.suspect.shape[:2] or np.median(some.sizes, axis=0)))
         before = view.suspect.predict(some).argmax(axis=1)
-        best = np.zeros(k)
-        found: list[Trigger | None] = [None] * k
+        can = (codes[:, None] != np.arange(k)) & (before[:, None] != np.arange(k))
+        of = can.sum(axis=0)
+        most, found = np.zeros(k, np.int64), np.full(k, None, object)
         for trigger in library(height, width):
             after = view.suspect.predict(trigger.apply(some, rng)).argmax(axis=1)
-            for c in range(k):
-                could = (codes != c) & (before != c)
-                share = float((after[could] == c).mean()) if could.any() else 0.0
-                if share > best[c]:
-                    best[c], found[c] = share, trigger
-        target = int(best.argmax())
+            moved = (can & (after[:, None] == np.arange(k))).sum(axis=0)
+            found[moved > most] = trigger
+            most = np.maximum(most, moved)
+        odds = np.where(of > 0, np.log((most + 0.5) / (of - most + 0.5)), -np.log(2 * len(rows) + 1))
+        target = int(odds.argmax())
         tried = tuple((c, t) for c, t in enumerate(found) if t is not None)
-        return Audited(best, target, found[target], float(best[target]), tried)
+        return Audited(odds, target, found[target], float(most[target] / max(of[target], 1)), tried)
 
 
 def library(height: int, width: int) -> list[Trigger]:

@@ -194,6 +194,10 @@ class Modality(Ability, ABC):
         """(n, d) float32 all that tells classes apart, small marks and faint patterns too; None where content has it all."""
         return None
 
+    def coarse(self, inputs: Inputs) -> np.ndarray | None:
+        """(n, d) float32: what is left of each sample without its fine structure; None where that means nothing."""
+        return None
+
     @abstractmethod
     def atoms(self, inputs: Inputs) -> Atoms:
         """Small parts with names; see `Atoms`."""

@@ -160,12 +160,24 @@ class View:
 
     def doubt(self) -> np.ndarray:
         """(n,) float64 in [0, 1]: doubt of the own label by two opinions that never saw it, the content model's and the neighbours'."""
-        def compute() -> np.ndarray:
+        return self._once("doubt", lambda: _doubt(self.labels, self.content_probabilities(), self.neighbours()[0]))
+
+    def doubts(self) -> tuple[np.ndarray, ...]:
+        """`doubt`, and where the modality has a coarse look, (n,) that of a model and of neighbours that see nothing else.
+
+        A trigger in the fine structure of the whole sample may stand in the content, which then vouches for it; it is not in the coarse.
+        """
+        def compute() -> tuple[np.ndarray, ...]:
+            from bezoar.maths.kernel import crossfit_kernel
+            from bezoar.maths.neighbours import nearest
+
+            coarse = self.modality.coarse(self.dataset.inputs)
+            if coarse is None:
+                return (self.doubt(),)
             codes = self.labels
-            own = self.content_probabilities()[np.arange(len(codes)), np.maximum(codes, 0)]
-            votes = (codes[self.neighbours()[0]] == codes[:, None]).mean(axis=1)
-            return np.asarray(1 - (own + votes) / 2)
-        return self._once("doubt", compute)
+            told = crossfit_kernel(coarse, codes, len(self.classes), groups=self.clusters(), seed=self.seed)
+            return self.doubt(), frozen(_doubt(codes, told, nearest(coarse, k=20)[0]))
+        return self._once("doubts", compute)
 
     def label_probabilities(self) -> np.ndarray:
         """(n, K) float32: the best guess at each sample's class by models that saw neither it nor its near-duplicates.
@@ -192,6 +204,11 @@ class View:
             raise Unavailable("networks trained on parts of the data", advice="scan with --effort standard")
         return self._once("network_probabilities", lambda: self.modality.held_out(
             self.dataset.inputs, self.labels, len(self.classes), self.clusters(), self.seed))
+
+
+def _doubt(codes: np.ndarray, probabilities: np.ndarray, near: np.ndarray) -> np.ndarray:
+    own = probabilities[np.arange(len(codes)), np.maximum(codes, 0)]
+    return np.asarray(1 - (own + (codes[near] == codes[:, None]).mean(axis=1)) / 2)
 
 
 def _never_empty(features: Any) -> Any:

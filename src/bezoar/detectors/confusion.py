@@ -6,7 +6,7 @@ Looks for  backdoors that a network learns, of any form. A copy of the network t
            are judged by the probability that is left to their label, against the rest of their class; the upper ends of the other
            classes, and the lower ends of all, are the null. With `--reference` the base is drawn from there: then clean-label
            patterns and patches on one source class (TaCT) are seen as well, even before they are strong enough to move other samples.
-           Without it, from what the content model and the neighbours doubt least.
+           Without it, from what neither the content model and the neighbours doubt, nor those that see only the coarse of a picture.
 Fails      where the base carries the trigger too, so that it is unlearned: without a reference, for clean-label poison and for triggers
            that the content model sees; for what the network does not learn, or learns row by row; where the rows of one trigger go to
            all classes (too few in each); in fewer than five classes (ranked, not called). A reference from elsewhere leaves content in
@@ -115,11 +115,11 @@ class Confusion(Detector):
     def _sifted(self, view: View, codes: np.ndarray, large: np.ndarray, once: np.ndarray,
                 rng: np.random.Generator) -> tuple[list[np.ndarray], list[Inputs | None]]:
         """Row numbers of each round's base, by class, none twice."""
-        doubt = view.doubt()
         pools = []
         for c in large:
             rows = once[codes[once] == c]
-            sure = rows[np.argsort(doubt[rows], kind="stable")[:max(1, int(SIFTED * len(rows)))]]
+            places = np.stack([np.argsort(np.argsort(doubt[rows], kind="stable"), kind="stable") for doubt in view.doubts()])
+            sure = rows[np.argsort(places.max(axis=0), kind="stable")[:max(1, int(SIFTED * len(rows)))]]  # no opinion speaks against them
             count = min(max(BASE // len(large), LEAST_PER_CLASS), len(rows) // 4, len(sure) // self.rounds)
             pools.append((rng.permutation(sure), max(1, count)))
         bases = [np.sort(np.concatenate([drawn[r * count:(r + 1) * count] for drawn, count in pools])) for r in range(self.rounds)]
@@ -131,7 +131,7 @@ class Confusion(Detector):
         chance = matched.belonging(z[rows], member)
         inside = chance > 0.5
         members, name = rows[inside], view.classes[code]
-        doubted = len(members) > 0 and float(np.median(view.doubt()[members])) > 0.5
+        doubted = len(members) > 0 and any(float(np.median(doubt[members])) > 0.5 for doubt in view.doubts())
         threat = "backdoor-dirty-label" if doubted else "backdoor-clean-label"
         return Group(
             members=members, p_value=p, threat=threat, target=code, sure=chance[inside],

@@ -30,6 +30,8 @@ CANONICAL_SIDE = 32
 NATIVE_FLOATS = 150_000_000
 """Pictures keep their own grid up to so many coefficients in all (0.6 GB)."""
 EMBED, CONTENT = 64, 128
+COARSE = 8
+"""Cells of a side that are left of a picture without its fine structure."""
 THUMBNAIL = 256
 
 KEPT = 100_000
@@ -107,6 +109,13 @@ class Image(Modality):
         if (x[..., 1:] == x[..., :1]).all():
             x = x[..., :1]
         return kernel.even_columns(np.hstack([filters.filter_responses(x, filters.learn_filters(x)), looks]))
+
+    def coarse(self, inputs: Inputs) -> np.ndarray:
+        """(n, d) float32, d at most 192: means of light and colour over a grid of 8x8, less what all pictures share."""
+        assert isinstance(inputs, Images)
+        x = gradients.cell_means(canonical(inputs), COARSE)
+        x = x.reshape(len(x), x[:1].size)
+        return np.asarray((x - x.mean(axis=0)) / max(float(x.std()), 1e-6), np.float32) if len(x) else x
 
     def _looks(self, inputs: Inputs) -> np.ndarray:
         assert isinstance(inputs, Images)
