@@ -1,4 +1,4 @@
-"""Cost of the whole command: `bezoar scan DATA --effort quick --out DIR` in a process of its own, with reading and reports.
+"""Cost of the whole command: `bezoar scan DATA --effort EFFORT --out DIR` in a process of its own, with reading and reports.
 
 Time is wall clock, memory the largest resident size of that process. Data larger than what is at hand is made from it with
 changes to every copy (pictures: flips, shifts, brightness; texts: dropped words; tables: noise), so that it does not
@@ -31,9 +31,12 @@ from ledger import RESULTS, Ledger, version_of_scan
 
 KEYS = ("what",)
 SIZES = (2_000, 5_000, 10_000, 20_000, 50_000)
-GOALS = {"images-10000": (20.0, 3000.0), "images-50000": (100.0, None), "texts-100000": (600.0, 4096.0), "table-1000000": (600.0, 4096.0)}
+GOALS = {"images-10000": (20.0, 3000.0), "images-50000": (100.0, None), "texts-100000": (600.0, 4096.0), "table-1000000": (600.0, 4096.0),
+         "standard-20000": (600.0, 4096.0), "deep-20000": (3600.0, 4096.0)}
 """Seconds and MB."""
-TIMEOUT = 1200
+TIMEOUT = 4000
+TRAINED = ("standard", "deep")
+"""Efforts that train networks, timed on pictures."""
 
 
 # -- the data
@@ -159,19 +162,19 @@ def measured(command: list[str], log: Path, timeout: float = TIMEOUT) -> dict[st
             "exit": process.returncode}
 
 
-def scan_command(data: Path, out: Path) -> list[str]:
+def scan_command(data: Path, out: Path, effort: str = "quick") -> list[str]:
     """What a person types."""
     tool = Path(sys.executable).with_name("bezoar")
     start = [str(tool)] if tool.exists() else [sys.executable, "-m", "bezoar"]
-    return [*start, "scan", str(data), "--effort", "quick", "--out", str(out)]
+    return [*start, "scan", str(data), "--effort", effort, "--out", str(out)]
 
 
-def time_scan(what: str, write: Callable[[Path, int], Path], count: int, scratch: Path) -> dict[str, Any]:
+def time_scan(what: str, write: Callable[[Path, int], Path], count: int, scratch: Path, effort: str) -> dict[str, Any]:
     """Make the data, scan it, throw it away."""
     folder = scratch / what
     data = write(folder, count)
     try:
-        row = measured(scan_command(data, scratch / f"{what}-out"), scratch / f"{what}.log")
+        row = measured(scan_command(data, scratch / f"{what}-out", effort), scratch / f"{what}.log")
         report = scratch / f"{what}-out" / "report.json"
         said = json.loads(report.read_text()) if report.exists() else {}
         row |= {"verdict": said.get("verdict", "no report"), "core_seconds": said.get("seconds")}
@@ -211,7 +214,7 @@ def time_toolbox(count: int) -> list[dict[str, Any]]:
 
 def plan() -> list[str]:
     """Names of everything that is timed, cheap ones first."""
-    return [*(f"images-{n}" for n in SIZES), "texts-100000", "table-1000000", "toolbox-10000"]
+    return [*(f"images-{n}" for n in SIZES), "texts-100000", "table-1000000", "toolbox-10000", *(f"{e}-20000" for e in TRAINED)]
 
 
 def main() -> None:
@@ -227,14 +230,15 @@ def main() -> None:
 def execute(names: list[str], ledger: Ledger, seconds: float, again: bool = False) -> None:
     """Time what is missing, one thing at a time."""
     began, version = time.perf_counter(), version_of_scan()
-    write = {"images": write_pictures, "texts": write_texts, "table": write_table}
+    write = {"images": write_pictures, "texts": write_texts, "table": write_table, **dict.fromkeys(TRAINED, write_pictures)}
     with tempfile.TemporaryDirectory(prefix="bezoar-cost-") as scratch:
         for name in names:
             kind, count = name.split("-")[0], int(name.split("-")[1])
             marker = f"{name}-art" if kind == "toolbox" else name
             if (not again and ledger.has(version, what=marker)) or time.perf_counter() - began > seconds:
                 continue
-            rows = time_toolbox(count) if kind == "toolbox" else [time_scan(name, write[kind], count, Path(scratch))]
+            effort = kind if kind in TRAINED else "quick"
+            rows = time_toolbox(count) if kind == "toolbox" else [time_scan(name, write[kind], count, Path(scratch), effort)]
             for row in rows:
                 ledger.add({**row, "version": version})
                 print(f"[{time.perf_counter() - began:6.0f} s] {row['what']}: {row['seconds']:.1f} s, "

@@ -229,11 +229,13 @@ def costs(rows: list[Row]) -> list[str]:
             good = r["seconds"] <= seconds and (megabytes is None or r["peak_rss_mb"] <= megabytes) and r.get("exit") in (0, 1, 3)
             verdict = "yes" if good else "**no**"
         kind, count = what.split("-")
+        kind = f"images, {kind} effort" if kind in cost.TRAINED else kind
         goal = "-" if seconds is None else f"{seconds:.0f} s" + (f", {megabytes:.0f} MB" if megabytes else "")
         lines.append([kind, f"{int(count):,}", goal, number(r["seconds"], 1), number(r.get("cpu_seconds"), 1),
                       number(r.get("peak_rss_mb"), 0), verdict, r.get("slowest", "")])
     out = ["## Cost", "",
-           "The whole command `bezoar scan DATA --effort quick --out DIR`, with decoding and all reports, in a process of its own.", "",
+           "The whole command `bezoar scan DATA --effort quick --out DIR` (another effort where one is named), with decoding and all",
+           "reports, in a process of its own.", "",
            *table(["data", "samples", "goal", "seconds", "core seconds", "MB", "reached", "slowest checks"], lines)]
     sizes = [(r["count"], r["seconds"]) for r in rows if r["what"].startswith("images-")]
     if len(sizes) >= 3:
