@@ -17,7 +17,7 @@ SOURCE = HERE.parent / "src" / "bezoar"
 PEER_PARTS = ("attacks", "modalities", "core/victims.py", "core/image_triggers.py", "core/text_triggers.py", "core/table_triggers.py")
 SCAN_PARTS_LEFT_OUT = ("reports", "cli", "repairs", "testing", "demo", "provenance", "victims", "networks", "red",
                        "scoreboard", "trials", "validity", "mending", "mending_page", "remedy", "guarding", "implanting", "pretrained",
-                       "inheritance")
+                       "inheritance", "auditors", "audits", "auditing")
 NEVER_PLANTED_HERE = ("split_view.py", "frontrun.py", "tampered_shard.py", "weight_edit.py", "poisoned_encoder.py", "lora_backdoor.py")
 """Attacks that no cell of a scan plants: they move no figure of one."""
 

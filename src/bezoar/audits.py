@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bezoar.core.audit import Audited, Auditor, AuditView
+from bezoar.core.audit import Audited, Auditor, AuditView, Whole
 from bezoar.core.chance import generator
 from bezoar.core.errors import BezoarError, Unavailable
 from bezoar.core.events import Finished, Listener, Note, Started, deaf
@@ -22,6 +22,8 @@ from bezoar.maths.standing_out import against_classes, against_references, devia
 from bezoar.transplant import Transplant, transplant
 
 ENOUGH_REFERENCES = 3
+FOR_WHOLE = 0.2
+"""Share of the error that is left to what channels say of all classes together; the rest is for single classes."""
 NEARLY_ALL = 0.9
 """Share of samples that a trigger has to move where models of another shape, or of texts and tables trained on few samples, say what is
 natural; strong features seldom do."""
@@ -139,13 +141,17 @@ def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None 
     usable = {n: a.statistic for n, a in said.items() if np.isfinite(a.statistic).sum() >= 2}
     judgement, references = None, 0
     notes: list[str] = [f"{n}: {note}" for n, a in said.items() for note in a.notes]
+    wholes = {n: a.whole for n, a in said.items() if a.whole is not None}
+    wholes = {n: replace(w, p_value=min(1.0, w.p_value * len(wholes) / FOR_WHOLE)) for n, w in wholes.items()}
+    single = 1 - FOR_WHOLE if wholes else 1.0
     if usable:
         held = _references(view, [a for a in auditors if a.info.name in usable], options, listener, notes)
         references = len(held)
         usable = {n: s for n, s in usable.items() if all(n in r for r, _ in held)} if held else usable
         judgement = judged(usable, [r for r, _ in held], {a.info.name: a.weight for a in auditors},
                            alone={n: a.p_alone for n in usable if (a := said[n]).p_alone is not None},
-                           others_alone=[p for _, p in held], same_shape=view.same_shape, alpha=options.alpha)
+                           others_alone=[p for _, p in held], same_shape=view.same_shape, alpha=options.alpha * single)
+        judgement = replace(judgement, p_value=float(np.minimum(1.0, judgement.p_value / single)))
     findings: tuple[Finding, ...] = ()
     if judgement is not None and judgement.p_value <= options.alpha:
         found = _finding(view, judgement, said, options)
@@ -155,15 +161,17 @@ def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None 
         else:
             notes.append(f"class {found.target!r} stands out (p = {judgement.p_value:.2g}) from clean models, which know only roughly "
                          "what is natural here; no alarm is raised, as nothing that was recovered for it moves nearly all samples")
+    findings += tuple(_mapping(view, n, w) for n, w in wholes.items() if w.p_value <= options.alpha)
     if findings:
-        told = {findings[0].ability, *findings[0].agreeing}
+        told = {a for f in findings for a in (f.ability, *f.agreeing)}
         outcomes = [replace(o, status="found") if o.ability in told else o for o in outcomes]
-    verdict, reason = _verdict(judgement, findings, outcomes, options)
+    overall = np.fmin.reduce([np.nan if judgement is None else judgement.p_value, *(w.p_value for w in wholes.values())])
+    verdict, reason = _verdict(judgement, findings, outcomes, options, len(wholes))
     s, clean = view.suspect, view.clean
     return Report(
         subject={"kind": "model", "name": s.name, "modality": s.modality, "classes": len(s.classes), "fingerprint": s.fingerprint,
                  "clean_samples": 0 if clean is None else len(clean), "reference_models": references,
-                 "p_value": None if judgement is None or not np.isfinite(judgement.p_value) else judgement.p_value,
+                 "p_value": float(overall) if np.isfinite(overall) else None,
                  "false_positives": _false_positives(judgement, options.alpha)},
         verdict=verdict, reason=reason, alpha=options.alpha, poisoned_at_least=0, findings=findings, outcomes=(*first, *outcomes),
         plan={"auditors": {a.info.name: a.parameters() for a in auditors}, "alpha": options.alpha, "controls": options.controls,
@@ -224,6 +232,14 @@ def _references(view: AuditView, auditors: Sequence[Auditor], options: Options, 
     return out
 
 
+def _mapping(view: AuditView, name: str, whole: Whole) -> Finding:
+    return Finding(
+        ability=name, subject=view.suspect.fingerprint, kind="model", title=whole.title, members=(), threat="model-backdoor",
+        p_value=whole.p_value, suspicion=1 - whole.p_value, target=None, trigger=None, confirmed=None, because=whole.because,
+        doubt="Classes in an order of their own (sizes, ages, grades) may lead on by nature.",
+        advice="Do not use the model where somebody may choose its inputs; retrain it from data you trust.")
+
+
 def _finding(view: AuditView, j: Judgement, said: dict[str, Audited], options: Options) -> Finding:
     s = view.suspect
     agreeing = tuple(n for n, z in zip(j.names, j.channels[:, j.target], strict=True) if z > 2)
@@ -252,13 +268,16 @@ def _because(j: Judgement, classes: Sequence[str], shown: Transplant | None) -> 
     return text + ("" if shown is None else f" {shown.words}")
 
 
-def _verdict(j: Judgement | None, findings: Sequence[Finding], outcomes: Sequence[OutcomeLine], options: Options) -> tuple[str, str]:
+def _verdict(j: Judgement | None, findings: Sequence[Finding], outcomes: Sequence[OutcomeLine], options: Options,
+             wholes: int) -> tuple[str, str]:
     counted = [f for f in findings if f.id not in options.accepted]
     if any(f.confirmed for f in counted):
         return "poisoned", "one class stands out, and what was recovered makes samples that never carried it go there"
     if counted:
-        return "suspicious", "one class stands out; no trigger was confirmed"
+        return "suspicious", "one class stands out; no trigger was confirmed" if any(f.target for f in counted) else counted[0].title
     failed = [o.ability for o in outcomes if o.status == "failed"]
+    if j is None and wholes and not failed:
+        return "no evidence", "no mapping of all classes stands out; no check of single classes could say anything"
     if j is None:
         return "inconclusive", "no check could say anything about this model"
     if not np.isfinite(j.p_value):

@@ -58,8 +58,8 @@ def smallest(p: Any, x: Any, codes: Any, k: int, rng: np.random.Generator, *, ba
     goal = torch.arange(k)
 
     def judge(logits: Any, rows: Any) -> tuple[Any, Any]:
-        counts = (codes[rows][None] != goal[:, None]).float()
-        each = functional.cross_entropy(logits.reshape(-1, k), goal.repeat_interleave(len(rows)), reduction="none").view(k, -1)
+        counts = (codes[rows] != goal[:, None]).float()
+        each = functional.cross_entropy(logits.reshape(-1, k), goal.repeat_interleave(rows.shape[1]), reduction="none").view(k, -1)
         others = counts.sum(dim=1).clamp_min(1)
         return (each * counts).sum(dim=1) / others, ((logits.argmax(dim=2) == goal[:, None]).float() * counts).sum(dim=1) / others
 

@@ -87,6 +87,16 @@ def _together(views: Sequence[AuditView]) -> tuple[AuditView, ...]:
 
 
 @dataclass(frozen=True, eq=False)
+class Whole:
+    """What a channel says of all classes together, where no single one need stand out: the chance that a clean model looks so, by a null of
+    the channel's own, a title, and why."""
+
+    p_value: float
+    title: str
+    because: str
+
+
+@dataclass(frozen=True, eq=False)
 class Audited:
     """What an auditor says of a model.
 
@@ -98,6 +108,7 @@ class Audited:
     evidence   pictures and plots for the report
     p_alone    (K,) where the channel has a null of its own (ordinary words): that the class's best candidate is one of these by chance;
                NaN = could not say
+    whole      what the channel says of all classes together, or None
     """
 
     statistic: np.ndarray
@@ -108,6 +119,7 @@ class Audited:
     notes: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     p_alone: np.ndarray | None = None
+    whole: Whole | None = None
 
 
 class Auditor(Ability, ABC):

@@ -62,11 +62,12 @@ def gather(p: Any, x: Any, rng: np.random.Generator, *, starts: int = 4, steps: 
 
 
 def searched(p: Any, x: Any, rng: np.random.Generator, judge: Callable[[Any, Any], tuple[Any, Any]], *, count: int, steps: int,
-             batch: int) -> Gathered:
+             batch: int, deal: Callable[[], np.ndarray] | None = None) -> Gathered:
     """`count` searches for the smallest mask whose `judge` still says that enough is reached.
 
-    judge  what the module says of the stamped pictures (count, b, d), and the rows of `x` (b,) -> the loss (count,) and the share that
-           is reached (count,), in [0, 1]
+    judge  what the module says of the stamped pictures (count, b, d), and their rows of `x` (1 or count, b) -> the loss (count,) and the
+           share that is reached (count,), in [0, 1]
+    deal   gives the rows (count, b) of each search's next step; None: the same `batch` rows for all, by chance
     The size of a mask that reaches less than `ARRIVES` is divided by the square of the part of it that it reaches.
     """
     import torch
@@ -80,11 +81,10 @@ def searched(p: Any, x: Any, rng: np.random.Generator, judge: Callable[[Any, Any
     masks, patterns = np.zeros((count, h, w), np.float32), np.zeros((count, 3, h, w), np.float32)
     recent = torch.zeros(count)
     for step in range(steps):
-        rows = torch.from_numpy(rng.choice(n, min(batch, n), replace=False))
-        hosts = x[rows]
+        rows = torch.from_numpy(rng.choice(n, min(batch, n), replace=False)[None] if deal is None else deal())
         m, c = torch.tanh(mask) / 2 + 0.5, torch.tanh(pattern) / 2 + 0.5
-        put = hosts[None] * (1 - m[:, None]) + (m * c)[:, None]
-        loss, reached = judge(p.logits(put.reshape(-1, 3, h, w)).view(count, len(rows), -1), rows)
+        put = x[rows] * (1 - m[:, None]) + (m * c)[:, None]
+        loss, reached = judge(p.logits(put.reshape(-1, 3, h, w)).view(count, rows.shape[1], -1), rows)
         area = m.flatten(1).sum(dim=1)
         optimiser.zero_grad(set_to_none=True)
         (loss + price * area).sum().backward()
