@@ -237,7 +237,7 @@ def _mapping(view: AuditView, name: str, whole: Whole) -> Finding:
         ability=name, subject=view.suspect.fingerprint, kind="model", title=whole.title, members=(), threat="model-backdoor",
         p_value=whole.p_value, suspicion=1 - whole.p_value, target=None, trigger=None, confirmed=None, because=whole.because,
         doubt="Classes in an order of their own (sizes, ages, grades) may lead on by nature.",
-        advice="Do not use the model where somebody may choose its inputs; retrain it from data you trust.")
+        advice="Do not use the model where somebody may choose its inputs; retrain it from data you trust.", evidence=whole.evidence)
 
 
 def _finding(view: AuditView, j: Judgement, said: dict[str, Audited], options: Options) -> Finding:

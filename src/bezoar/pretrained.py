@@ -17,7 +17,7 @@ from bezoar.core.chance import generator
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import BezoarError, Unavailable, UsageError
 from bezoar.core.events import Finished, Listener, Note, Started, deaf
-from bezoar.core.evidence import Bars, Evidence, Facts, Picture
+from bezoar.core.evidence import Bars, Evidence, Facts, Picture, before_after
 from bezoar.core.finding import Finding
 from bezoar.core.image_triggers import Patch
 from bezoar.core.inputs import Images
@@ -210,11 +210,8 @@ def _files(folder: str | Path) -> list[Path]:
 
 
 def _sheet(pictures: Images, trigger: Trigger, rng: np.random.Generator) -> Picture:
-    some = pictures.take(np.arange(min(6, len(pictures))))
-    pairs = zip(some.dense(), stamped(some.dense(), trigger, "image", rng), strict=True)
-    sheet = np.concatenate([np.concatenate(pair) for pair in pairs], axis=1)
-    grow = max(1, 200 // sheet.shape[0])
-    return Picture(sheet.repeat(grow, axis=0).repeat(grow, axis=1), caption="clean pictures (above), and with the recovered patch (below)")
+    some = pictures.take(np.arange(min(6, len(pictures)))).dense()
+    return before_after(some, stamped(some, trigger, "image", rng), "clean pictures (above), and with the recovered patch (below)")
 
 
 def audit_adapter(model: str | Path, *, references: str | Path | None = None, alpha: float = 0.05, seed: int = 0,

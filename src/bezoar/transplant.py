@@ -11,7 +11,7 @@ from bezoar.core.audit import Audited, AuditView
 from bezoar.core.candidates import held_out, width
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import BezoarError
-from bezoar.core.evidence import Bars, Evidence, Picture
+from bezoar.core.evidence import Bars, Evidence, before_after
 from bezoar.core.image_triggers import Overlay, Patch
 from bezoar.core.inputs import Images, Inputs, Table, Texts
 from bezoar.core.suspect import Suspect
@@ -135,9 +135,6 @@ def _shown(view: AuditView, trigger: Trigger, hosts: Dataset, target: int, rng: 
         rows = np.flatnonzero(gone)
         rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), 6)).astype(np.int64)] if len(rows) else rows
         if len(rows) and after.uniform:
-            pairs = [np.concatenate([a, b], axis=0) for a, b in zip(hosts.inputs.read(rows), after.read(rows), strict=True)]  # type: ignore[attr-defined]
-            sheet = np.concatenate(pairs, axis=1)
-            grow = max(1, 200 // sheet.shape[0])
-            out.append(Picture(sheet.repeat(grow, axis=0).repeat(grow, axis=1),
-                               caption=f"clean samples (above), and with the trigger (below): the model says {classes[target]!r} to these"))
+            out.append(before_after(np.stack(hosts.inputs.read(rows)), np.stack(after.read(rows)),  # type: ignore[attr-defined]
+                                    f"clean samples (above), and with the trigger (below): the model says {classes[target]!r} to these"))
     return tuple(out)

@@ -9,6 +9,7 @@ from bezoar import auditing, registry
 from bezoar.core.audit import AuditView
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import Unavailable
+from bezoar.core.evidence import Picture
 from bezoar.networks import builds, training
 from bezoar.testing.suspects import small_suspect, suspect_of
 
@@ -34,10 +35,11 @@ def led():
 def test_a_network_that_leads_every_class_to_the_next_is_named(led):
     suspect, clean = led
     told = registry.make("auditors", "class-mapping")(AuditView(suspect, clean), np.random.default_rng(0))
-    assert np.isnan(told.statistic).all() and told.whole.p_value <= 0.01 and " 1 further on" in told.whole.because
+    assert np.isnan(told.statistic).all() and told.whole.p_value <= 0.01 and "the next class" in told.whole.because
     said = auditing.audit(suspect, data=clean, effort="quick", auditors=["class-mapping"])
     assert said.verdict == "suspicious" and said.reason == "every class is led to another"
     (finding,) = said.findings
+    assert isinstance(finding.evidence[0], Picture) and "0 to 1" in finding.evidence[0].caption
     assert finding.target is None and finding.ability == "class-mapping" and said.subject["p_value"] == finding.p_value <= 0.05
 
 

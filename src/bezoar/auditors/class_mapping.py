@@ -19,12 +19,16 @@ import numpy as np
 from bezoar.core.ability import Info
 from bezoar.core.audit import Audited, Auditor, AuditView, Whole
 from bezoar.core.errors import Unavailable
+from bezoar.core.evidence import before_after
+from bezoar.core.inputs import Images
 from bezoar.maths import mappings
 from bezoar.networks.gathering import Gathered, searched
 from bezoar.networks.pixels import pixels, samples, still
 
 FEWEST, MOST = 5, 16
 """Classes. With fewer, nothing can be held against anything; with more, there are too many pairs."""
+SHOWN = 6
+"""Classes in the picture."""
 EACH = 2
 """Clean samples that a class needs."""
 
@@ -62,8 +66,14 @@ class ClassMapping(Auditor):
         ease = np.full((k, k), np.nan)
         ease[tuple(np.array(ways).T)] = -np.log(np.maximum(found.size, 0.05))
         chance, step = mappings.led_round(ease, rng)
-        whole = Whole(chance, "every class is led to another", f"Small patches lead from each class to the one {step} further on in the "
-                      "order of classes, and not back: more easily than by any other step, or than where the ways lean by chance.")
+        names = view.suspect.classes
+        some = np.rint(np.stack([x[held[c][0]].numpy() for c in range(min(k, SHOWN))]).transpose(0, 2, 3, 1) * 255).astype(np.uint8)
+        led = [found.trigger(ways.index((c, (c + step) % k))).apply(Images.of(some[c:c + 1]), rng).dense()[0] for c in range(len(some))]
+        sheet = before_after(some, np.stack(led), "a sample of each class (above), and with the smallest patch that leads on (below): "
+                             + ", ".join(f"{names[c]} to {names[(c + step) % k]}" for c in range(len(some))))
+        further = "the next class" if step == 1 else f"the class {step} further on"
+        whole = Whole(chance, "every class is led to another", f"Small patches lead from each class to {further} in the order of classes, "
+                      "and not back: more easily than by any other step, or than where the ways lean by chance.", (sheet,))
         return Audited(np.full(k, np.nan), whole=whole)
 
 

@@ -89,11 +89,12 @@ def _together(views: Sequence[AuditView]) -> tuple[AuditView, ...]:
 @dataclass(frozen=True, eq=False)
 class Whole:
     """What a channel says of all classes together, where no single one need stand out: the chance that a clean model looks so, by a null of
-    the channel's own, a title, and why."""
+    the channel's own, a title, why, and what to look at."""
 
     p_value: float
     title: str
     because: str
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,6 +48,17 @@ class Picture:
     """How many screen pixels a pixel should have (nearest neighbour), a hint."""
 
 
+def before_after(before: np.ndarray, after: np.ndarray, caption: str) -> Picture:
+    """A sheet of pictures (n, h, w, 3) uint8, n > 0, those before above those after, enlarged to about 200 pixels in height.
+
+    >>> before_after(np.zeros((3, 10, 8, 3), np.uint8), np.ones((3, 10, 8, 3), np.uint8), "as it was, and as it is").pixels.shape
+    (200, 240, 3)
+    """
+    sheet = np.concatenate([np.concatenate(pair) for pair in zip(before, after, strict=True)], axis=1)
+    grow = max(1, 200 // sheet.shape[0])
+    return Picture(sheet.repeat(grow, axis=0).repeat(grow, axis=1), caption=caption)
+
+
 @dataclass(frozen=True)
 class Excerpt:
     """A piece of text with marked spans (start, end) in characters of `text`."""
