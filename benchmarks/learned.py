@@ -19,6 +19,7 @@ import math
 import time
 import zlib
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,14 +81,25 @@ def all_cells() -> list[Cell]:
             if not (s in ("mnist_t10k", "digits") and name in GREY_LEFT_OUT)]
 
 
-def plant(cell: Cell, seed: int) -> tuple[Poisoned, Dataset]:
-    """The poisoned training part (the clean one where nothing is planted) and the clean held-out part."""
+@dataclass(frozen=True)
+class Planted:
+    """The training part as it was and as it is, the clean held-out part, and (n,) the rows with the trigger and their own label."""
+
+    clean: Dataset
+    done: Poisoned
+    held: Dataset
+    covers: np.ndarray
+
+
+def plant(cell: Cell, seed: int) -> Planted:
+    """The training part is as it was where nothing is planted."""
     data = realdata.ALL[cell.dataset]()
     if len(data) > 1.2 * MOST:
         data = data.take(np.sort(np.random.default_rng([seed, 7]).choice(len(data), MOST, replace=False)))
     train, held = split(data, np.random.default_rng([seed, zlib.crc32(cell.dataset.encode())]))
+    nobody = np.zeros(len(train), bool)
     if not cell.attack:
-        return Poisoned(train, np.zeros(len(train), bool)), held
+        return Planted(train, Poisoned(train, nobody), held, nobody)
     rng = np.random.default_rng([seed, zlib.crc32(cell.name.encode())])
     parameters = dict(cell.parameters)
     assert train.labels is not None
@@ -97,11 +109,13 @@ def plant(cell: Cell, seed: int) -> tuple[Poisoned, Dataset]:
         parameters |= {"target": train.labels.classes[code], "rate": share * int(sizes[code]) / len(train)}
     done = registry.make("attacks", cell.attack, parameters)(train, rng)
     changed = done.truth & (done.data.labels.codes != train.labels.codes)
-    return (replace(done, truth=changed) if changed.any() else done), held
+    truth = changed if changed.any() else done.truth
+    touched = np.asarray(train.inputs.row_keys() != done.data.inputs.row_keys())  # type: ignore[attr-defined]
+    return Planted(train, replace(done, truth=truth), held, touched & ~truth)
 
 
-def scanned(done: Poisoned, covers: np.ndarray, seed: int) -> dict[str, Any]:
-    """A scan at standard effort against the truth."""
+def scanned(done: Poisoned, covers: np.ndarray, seed: int) -> tuple[dict[str, Any], np.ndarray]:
+    """A scan at standard effort against the truth, and (n,) the rows on its list."""
     start = time.perf_counter()
     data = done.data
     view = View(data, registry.make("modalities", data.modality), seed=seed, networks=True)
@@ -113,15 +127,15 @@ def scanned(done: Poisoned, covers: np.ndarray, seed: int) -> dict[str, Any]:
     keep = ~covers
     flagged = np.asarray(report.scores.flagged, bool)
     by = {f.ability for f in report.findings if not f.advisory and np.isin(f.members, data.ids[done.truth].astype(str)).mean() > 0.5}
-    return {"method": "bezoar", **measure.listed(flagged[keep], done.truth[keep]),
+    row = {"method": "bezoar", **measure.listed(flagged[keep], done.truth[keep]),
             "tpr_at_1fpr": measure.tpr_at(np.asarray(report.scores.suspicion)[keep], done.truth[keep]), "verdict": report.verdict,
             "alarm": report.verdict in ("suspicious", "poisoned"), "by": ", ".join(sorted(by)),
             "failed": "; ".join(o.ability for o in report.outcomes if o.status == "failed"), "seconds": time.perf_counter() - start}
+    return row, flagged
 
 
-def network(done: Poisoned, held: Dataset, seed: int) -> tuple[learned_peers.Trained, np.ndarray]:
+def network(data: Dataset, held: Dataset, seed: int) -> tuple[learned_peers.Trained, np.ndarray]:
     """A plain network on the data, what it shows, and ten trusted held-out samples per class; and (n,) their rows in `held`."""
-    data = done.data
     assert isinstance(data.inputs, Images)
     assert isinstance(held.inputs, Images)
     assert data.labels is not None
@@ -175,20 +189,44 @@ def geometry(done: Poisoned, covers: np.ndarray, shown: Learned, seed: int) -> d
             "tpr_at_1fpr": measure.tpr_at(scores.suspicion[~covers], done.truth[~covers]), "seconds": time.perf_counter() - start}
 
 
-def one(cell: Cell, seed: int, want_scan: bool, want_peers: bool) -> list[dict[str, Any]]:
+def answering(t: learned_peers.Trained) -> Called:
+    side = t.x.shape[1]
+    return Called(lambda inputs: training.probabilities(t.module, brought(inputs, side), tensor=training.pictures_fast))
+
+
+@cache
+def twin(dataset: str, seed: int) -> Called:
+    """The same network on the data as they were before any attack."""
+    planted = plant(Cell("clean", dataset), seed)
+    return answering(network(planted.clean, planted.held, seed)[0])
+
+
+def retrained(cell: Cell, planted: Planted, flagged: np.ndarray, seed: int) -> dict[str, Any]:
+    """The same network on what the list leaves: is the backdoor gone, and at what cost?"""
+    start = time.perf_counter()
+    kept = answering(network(planted.done.data.take(np.flatnonzero(~flagged)), planted.held, seed)[0])
+    found = judged(registry.make("attacks", cell.attack), planted.done, planted.held, kept, twin(cell.dataset, seed),
+                   np.random.default_rng(seed))
+    return {"method": "retrained", "asr": found.success, "asr_of_twin": found.twin, "accuracy": found.accuracy,
+            "accuracy_of_twin": found.twin_accuracy, "removed": int(flagged.sum()), "seconds": time.perf_counter() - start}
+
+
+def one(cell: Cell, seed: int, want_scan: bool, want_peers: bool, want_retrained: bool = False) -> list[dict[str, Any]]:
     """The rows of one cell and seed."""
-    done, held = plant(cell, seed)
-    whole = plant_truth(cell, seed, done)
-    covers = whole & ~done.truth
+    planted = plant(cell, seed)
+    done, held, covers = planted.done, planted.held, planted.covers
     common: dict[str, Any] = {"cell": cell.name, "seed": seed, "poisoned": int(done.truth.sum()), "rows": len(done.truth)}
-    out = [{**common, **scanned(done, covers, seed)}] if want_scan else []
+    out: list[dict[str, Any]] = []
+    if want_scan:
+        row, flagged = scanned(done, covers, seed)
+        out.append({**common, **row})
+        if want_retrained and done.trigger is not None:
+            out.append({**common, **retrained(cell, planted, flagged, seed)})
     if not want_peers or not cell.attack:
         return out
     start = time.perf_counter()
-    t, used = network(done, held, seed)
-    rest = held.take(np.setdiff1d(np.arange(len(held)), used))
-    side = t.x.shape[1]
-    said = Called(lambda inputs: training.probabilities(t.module, brought(inputs, side), tensor=training.pictures_fast))
+    t, used = network(done.data, held, seed)
+    said, rest = answering(t), held.take(np.setdiff1d(np.arange(len(held)), used))
     backdoor = done.trigger is not None
     found = judged(registry.make("attacks", cell.attack), done, rest, said, said, np.random.default_rng(seed)) if backdoor else None
     trained = time.perf_counter() - start
@@ -203,23 +241,13 @@ def one(cell: Cell, seed: int, want_scan: bool, want_peers: bool) -> list[dict[s
     return out
 
 
-def plant_truth(cell: Cell, seed: int, done: Poisoned) -> np.ndarray:
-    """(n,) every row that the attack changed, covers too."""
-    data = realdata.ALL[cell.dataset]()
-    if not cell.attack:
-        return done.truth
-    if len(data) > 1.2 * MOST:
-        data = data.take(np.sort(np.random.default_rng([seed, 7]).choice(len(data), MOST, replace=False)))
-    train, _ = split(data, np.random.default_rng([seed, zlib.crc32(cell.dataset.encode())]))
-    return np.asarray(train.inputs.row_keys() != done.data.inputs.row_keys()) | done.truth
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", default="*", help="pattern of cell names (several with commas)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="100 and above are for development")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--scan", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--retrain", action="store_true", help="train again without what the scan lists, and attack again")
     parser.add_argument("--minutes", type=float, default=math.inf, help="start nothing after so many minutes")
     parser.add_argument("--out", type=Path, default=RESULTS / "learned.json")
     parser.add_argument("--list", action="store_true")
@@ -235,7 +263,7 @@ def main() -> None:
             peers = given.peers and bool(cell.attack) and not ledger.has(now, cell=cell.name, method="STRIP", seed=seed)
             if not (scan or peers) or time.perf_counter() - began > 60 * given.minutes:
                 continue
-            for row in one(cell, seed, scan, peers):
+            for row in one(cell, seed, scan, peers, given.retrain):
                 ledger.add({**row, "version": now})
                 shown = " ".join(f"{k} {row[k]:.3f}" for k in ("asr", "recall", "fpr", "tpr_at_1fpr") if isinstance(row.get(k), float))
                 print(f"{cell.name} seed {seed} {row['method']}: {shown} {row.get('verdict', '')} {row['seconds']:.0f} s", flush=True)

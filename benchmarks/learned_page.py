@@ -33,21 +33,24 @@ def section(rows: list[Row]) -> list[str]:
     by: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for r in rows:
         by[r["cell"]][r["method"]].append(r)
-    peers = [m for m in dict.fromkeys(r["method"] for r in rows) if m != "bezoar"]
+    peers = [m for m in dict.fromkeys(r["method"] for r in rows) if m not in ("bezoar", "retrained")]
     out = ["## Learned tier", "",
            "`--effort standard` as a user runs it, on at most 5,000 samples. *Recall* and *false positives* are those of the",
            "quarantine list (rows with the trigger and the attacker's label; covers count neither way). The peers are re-implemented",
            "on one plain network per set and get trusted samples where their papers ask for them; their figure is the true",
            "positives at 1% false positives, the best threshold granted. *Success* is on that network;",
-           "*probe-geometry* there is bezoar's own check on that very network, by its ranking alone;",
+           "*probe-geometry* there is bezoar's own check on that very network, by its ranking alone. AGPD is approximated: slopes of",
+           "averaged activations stand for gradients of the weights. *After* is the success on such a network that is trained again",
+           "without the list, and by how many points its accuracy is below that of one trained on the data before the attack;",
            f"under {IMPLANTED:.0%} the attack did not implant and no figure is a merit or a miss.", "",
-           "| data and attack | seeds | success | recall | false positives | alarms | TPR | " + " | ".join(peers) + " |",
-           "|" + "---|" * (7 + len(peers))]
+           "| data and attack | seeds | success | recall | false positives | alarms | after | TPR | " + " | ".join(peers) + " |",
+           "|" + "---|" * (8 + len(peers))]
     for cell in by:
         mine, others = by[cell]["bezoar"], [r for m in peers for r in by[cell][m]]
         line = [cell, str(len({r["seed"] for r in (*mine, *others)})), figure(mean([r.get("asr") for r in others])),
                 figure(mean([r.get("recall") for r in mine])), figure(mean([r.get("fpr") for r in mine]), 4),
-                f"{sum(bool(r.get('alarm')) for r in mine)} of {len(mine)}", figure(mean([r.get("tpr_at_1fpr") for r in mine])),
+                f"{sum(bool(r.get('alarm')) for r in mine)} of {len(mine)}", _after(by[cell]["retrained"]),
+                figure(mean([r.get("tpr_at_1fpr") for r in mine])),
                 *(figure(mean([r.get("tpr_at_1fpr") for r in by[cell][m]])) for m in peers)]
         out.append("| " + " | ".join(line) + " |")
     implanted = [c for c in by if mean([r.get("asr") for m in peers for r in by[c][m]]) >= IMPLANTED and by[c]["bezoar"]]
@@ -61,3 +64,10 @@ def section(rows: list[Row]) -> list[str]:
                     f"{figure(mean([r.get('recall') for r in by[worst]['bezoar']]))} ({worst}); the best single peer is {best}, "
                     f"{figure(scores[best])} at 1% false positives."]
     return [*out, ""]
+
+
+def _after(rows: list[Row]) -> str:
+    if not rows:
+        return "-"
+    lost = 100 * mean([r["accuracy_of_twin"] - r["accuracy"] for r in rows])
+    return f"{figure(mean([r['asr'] for r in rows]))} (twin {figure(mean([r['asr_of_twin'] for r in rows]))}), {lost:+.1f}"

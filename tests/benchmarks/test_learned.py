@@ -59,11 +59,12 @@ def test_whitened_entropy_ranks_a_rare_group_in_its_class():
 
 def test_cells_are_planted_and_covers_are_told_apart():
     cell = learned.Cell("digits/warp", "digits", "warp", {"rate": 0.05, "cover": 0.05})
-    done, held = learned.plant(cell, 100)
-    whole = learned.plant_truth(cell, 100, done)
+    planted = learned.plant(cell, 100)
+    done, held = planted.done, planted.held
     count = int(done.truth.sum())
     assert 0 < count <= 0.05 * len(done.truth) + 1
-    assert (whole & ~done.truth).sum() > count / 2
+    assert planted.covers.sum() > count / 2 and not (planted.covers & done.truth).any()
+    assert (planted.clean.labels.codes[planted.covers] == done.data.labels.codes[planted.covers]).all()
     assert set(done.data.labels.codes[done.truth]) == {done.data.labels.classes.index(done.target)}
     assert len(held) > 100
     assert all(c.dataset in ("mnist_t10k", "gtsrb_signs", "cifar10", "digits") for c in learned.all_cells())
@@ -72,11 +73,11 @@ def test_cells_are_planted_and_covers_are_told_apart():
 @pytest.mark.slow
 def test_one_cell_runs_with_all_its_peers():
     pytest.importorskip("torch")
-    rows = learned.one(learned.Cell("digits/patch", "digits", "badnets", {"rate": 0.05}), 100, True, True)
-    assert [r["method"] for r in rows] == ["bezoar", "probe-geometry", *learned_peers.PEERS]
-    assert all(0 <= r["tpr_at_1fpr"] <= 1 for r in rows)
+    rows = learned.one(learned.Cell("digits/patch", "digits", "badnets", {"rate": 0.05}), 100, True, True, True)
+    assert [r["method"] for r in rows] == ["bezoar", "retrained", "probe-geometry", *learned_peers.PEERS]
+    assert all(0 <= r["tpr_at_1fpr"] <= 1 for r in rows if r["method"] != "retrained")
     assert rows[0]["fpr"] <= 0.02
-    assert rows[1]["asr"] > 0.5
+    assert rows[2]["asr"] > 0.5 > 0.1 > rows[1]["asr"]
 
 
 def test_the_page_says_what_did_not_implant():
@@ -85,4 +86,6 @@ def test_the_page_says_what_did_not_implant():
     text = "\n".join(learned_page.section([bezoar, peer, {**bezoar, "cell": "b", "recall": 0.0}, {**peer, "cell": "b", "asr": 0.1}]))
     assert "Over the 1 lines that implanted: mean recall of the list 0.90" in text
     assert "| b | 1 | 0.10 | 0.00 |" in text
+    again = {"cell": "a", "method": "retrained", "seed": 0, "asr": 0.02, "asr_of_twin": 0.01, "accuracy": 0.94, "accuracy_of_twin": 0.95}
+    assert "| 0.02 (twin 0.01), +1.0 |" in "\n".join(learned_page.section([bezoar, peer, again]))
     assert "Not run yet" in learned_page.section([])[2]
