@@ -34,6 +34,12 @@ def version_of_scan() -> str:
     return _hash([f for f in SOURCE.rglob("*.py") if f.relative_to(SOURCE).parts[0].removesuffix(".py") not in SCAN_PARTS_LEFT_OUT])
 
 
+def version_of_audit() -> str:
+    """Changes with any code that can change what an audit of a model finds."""
+    parts = ("auditors", "networks", "audits.py", "auditing.py", "transplant.py", "maths/standing_out.py", "maths/mappings.py")
+    return _hash([f for part in parts for f in ((SOURCE / part).rglob("*.py") if (SOURCE / part).is_dir() else [SOURCE / part])])
+
+
 def version_of_peers() -> str:
     """Changes with the attacks, the embeddings and the peers' own settings."""
     files = [HERE / "peers.py"]

@@ -31,7 +31,7 @@ from bezoar.core.inputs import Images
 from bezoar.core.suspect import Suspect
 from bezoar.networks.pixels import pixels, samples, still
 from bezoar.networks.twins import twins
-from ledger import RESULTS, Ledger
+from ledger import RESULTS, Ledger, version_of_audit
 from zoo_figures import HELD_OUT, MODES, summary
 
 FEW = 10
@@ -150,13 +150,13 @@ def main() -> int:
                 continue
             print(f"{i + 1}/{len(wanted)} {entry.name}: accuracy {truth.accuracy:.2f}, success {truth.success:.2f}", flush=True)
         return 0
-    ledger = Ledger(args.out, ("model", "mode"))
+    ledger, now = Ledger(args.out, ("model", "mode")), version_of_audit()
     if args.what == "audit":
         auditor = Auditing(args.folder)
         for entry, truth in zoo.there(wanted, args.folder):
             for mode in args.mode or MODES:
-                if truth.counts and not ledger.has("", model=entry.name, mode=mode):
-                    ledger.add(auditor.row(entry, truth, mode) | {"version": ""})
+                if truth.counts and not ledger.has(now, model=entry.name, mode=mode):
+                    ledger.add(auditor.row(entry, truth, mode) | {"version": now})
                     print(f"{entry.name} {mode}: {ledger.rows[-1]['score']:.2f}", flush=True)
     show(ledger)
     return 0
