@@ -177,7 +177,7 @@ def _truth(entry: Entry, suspect: Suspect, rest: Dataset, done: Poisoned | None,
     keep = np.isin(codes, victims) & (codes != (-1 if target is None else target))
     said = suspect.predict(done.trigger.apply(some.inputs.take(np.flatnonzero(keep)), entry.rng("asr"))).argmax(axis=1)
     wanted = (codes[keep] + 1) % len(classes) if target is None else target
-    success = float((said == wanted).mean())
+    success = float((said == wanted).mean()) if keep.any() else 0.0  # nobody to try it on: it does not count
     return Truth(entry.name, True, accuracy, success, target, done.trigger.to_dict(), tuple(done.victims), parameters)
 
 

@@ -41,7 +41,10 @@ class Suspect:
     declared: str = ""
 
     def predict(self, inputs: Inputs) -> np.ndarray:
-        """(n, K) float32 probabilities. Raises AbilityFailed where the model answers in another shape or with NaN."""
+        """(n, K) float32 probabilities. Raises AbilityFailed where the model answers in another shape or with NaN; is not asked about
+        nothing."""
+        if len(inputs) == 0:
+            return np.zeros((0, len(self.classes)), np.float32)
         p = np.asarray(self.answer(inputs), np.float32)
         if p.shape != (len(inputs), len(self.classes)):
             raise AbilityFailed(f"the model answered {p.shape} for {len(inputs)} samples of {len(self.classes)} classes",

@@ -33,6 +33,12 @@ def test_a_function_of_each_kind():
     assert rows.predict(table).tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
+def test_nothing_is_asked_about_nothing():
+    asked = []
+    suspect = suspect_from_callable(lambda rows: asked.append(1) or bright(rows), ("a", "b"), (8, 8, 3))
+    assert suspect.predict(PICTURES.take(np.arange(0))).shape == (0, 2) and not asked
+
+
 @pytest.mark.parametrize(("function", "says"), [
     (lambda rows: [[0.5, 0.5]], "answered"), (lambda rows: [[np.nan, 1.0]] * len(rows), "not finite"), (lambda rows: 1 / 0, "ZeroDivisionError"),
     (lambda rows: "x", "answered"), (lambda rows: np.zeros((len(rows), 3)), "classes")])
