@@ -8,9 +8,8 @@ Looks for  backdoors with changed labels, of any form that a small network learn
            where a trigger in its fine structure does not stand. A group is worth the weaker of its two witnesses, in nats, and is
            judged against the groups of the other classes, all layers together; members are weighed by both. Where nothing is called,
            rows are ranked by how much of their doubt the layers foretell, which needs no other classes.
-Fails      for what the network does not learn (it was measured on digits of 28x28, where it learns warps at 5% and hidden strings at
-           2% of 4,000 pictures; on traffic signs it did not learn hidden strings at 5%); for fewer than about 20 rows; where the content
-           shows the trigger; for rows that were all taken from one class, which vouch for each other (natural kinds of writing look
+Fails      for what the network does not learn (of 4,000 digits of 28x28 it learns warps and hidden strings at 2%, of 4,500 traffic
+           signs both at 5% and neither at 2%); for fewer than about 20 rows; where even the coarse shows the trigger; for rows that were all taken from one class, which vouch for each other (natural kinds of writing look
            just so: what stands around such a group, apart from itself, was tried as a witness and accused them on clean digits);
            for clean-label poison, in classes of fewer than `smallest_class` rows, and where the rows of one trigger go to all
            classes (ranked, not called). Texts and tables are left to other checks: a perceptron over their many columns learns wrong
