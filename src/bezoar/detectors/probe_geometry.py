@@ -9,11 +9,12 @@ Looks for  backdoors with changed labels, of any form that a small network learn
            judged against the groups of the other classes, all layers together; members are weighed by both. Where nothing is called,
            rows are ranked by how much of their doubt the layers foretell, which needs no other classes.
 Fails      for what the network does not learn (of 4,000 digits of 28x28 it learns warps and hidden strings at 2%, of 4,500 traffic
-           signs both at 5% and neither at 2%); for fewer than about 20 rows; where even the coarse shows the trigger; for rows that were all taken from one class, which vouch for each other (natural kinds of writing look
-           just so: what stands around such a group, apart from itself, was tried as a witness and accused them on clean digits);
-           for clean-label poison, in classes of fewer than `smallest_class` rows, and where the rows of one trigger go to all
-           classes (ranked, not called). Texts and tables are left to other checks: a perceptron over their many columns learns wrong
-           labels as fast as right ones.
+           signs both at 5% and neither at 2%); for fewer than about 20 rows; where even the coarse shows the trigger; for rows that
+           were all taken from one class, which vouch for each other (natural kinds of writing look just so: what stands around
+           such a group, apart from itself, was tried as a witness and accused them on clean digits); for clean-label poison, in
+           classes of fewer than `smallest_class` rows, and where the rows of one trigger go to all classes (ranked, not called).
+           Texts and tables are left to other checks: a perceptron over their many columns learns wrong labels as fast as right
+           ones.
 Cost       the network: see `bezoar scan --effort standard --dry-run`; the geometry itself a few seconds per 10,000 samples.
 Paper      spectral signatures: Tran, Li, Madry 2018 (arXiv 1811.00636); slopes: AGPD; whitening as in SPECTRE, Hayase et al. 2021
            (arXiv 2104.11315); the contradiction and the null of the other classes are ours.
