@@ -38,8 +38,6 @@ from bezoar.maths.echo import foretold
 FEWEST_AXES = 3
 """A space in which fewer directions vary within classes tells no group from a tail."""
 
-LEAST_SCALE = 1.0
-"""Chance reaches x nats of a likelihood ratio with a probability of at most exp(-x): nature's strongest vary by a nat at least."""
 FOLDS = 5
 FARTHEST = 20.0
 """Deviations beyond which one space says no more about a row."""
@@ -101,7 +99,7 @@ class ProbeGeometry(Detector):
                 every += [c for code in large
                           for c in self._search(z, len(spaces) - 1, codes, large, int(code), against, view.clusters(), seed)]
         raw *= np.nan_to_num(learned.fit())
-        p = rivals.significance(np.array([c.strength for c in every]), np.array([c.code for c in every]), least=LEAST_SCALE)
+        p = rivals.significance(np.array([c.strength for c in every]), np.array([c.code for c in every]))
         groups: list[Group] = []
         for i in np.argsort(p, kind="stable"):
             if p[i] > self.alpha:
