@@ -51,7 +51,7 @@ class ClassMapping(Auditor):
         self.steps = steps
 
     def audit(self, view: AuditView, rng: np.random.Generator) -> Audited:
-        view.samples()
+        view.samples()  # raises where there are none: pictures made up by the network lean as it does
         p, k = pixels(view), view.n_classes
         if not FEWEST <= k <= MOST:
             raise Unavailable(f"{FEWEST} to {MOST} classes", advice="other checks look at each class")
@@ -62,7 +62,7 @@ class ClassMapping(Auditor):
             raise Unavailable(f"{EACH} clean samples of each class; {few[0]!r} has fewer")
         with still(p.module):
             found = between(p, x, held, rng, batch=self.batch, steps=self.steps)
-        ways = [(s, t) for s in range(k) for t in range(k) if s != t]
+        ways = _ways(k)
         ease = np.full((k, k), np.nan)
         ease[tuple(np.array(ways).T)] = -np.log(np.maximum(found.size, 0.05))
         chance, step = mappings.led_round(ease, rng)
@@ -84,7 +84,7 @@ def between(p: Any, x: Any, held: list[np.ndarray], rng: np.random.Generator, *,
     from torch.nn import functional
 
     k = len(held)
-    ways = [(s, t) for s in range(k) for t in range(k) if s != t]
+    ways = _ways(k)
     goal = torch.tensor([t for _, t in ways])
 
     def judge(logits: Any, rows: Any) -> tuple[Any, Any]:
@@ -96,3 +96,8 @@ def between(p: Any, x: Any, held: list[np.ndarray], rng: np.random.Generator, *,
         return np.stack([dealt[s] for s, _ in ways])
 
     return searched(p, x, rng, judge, count=len(ways), steps=steps, batch=batch, deal=deal)
+
+
+def _ways(k: int) -> list[tuple[int, int]]:
+    """From each of k classes to each other one, in the order of the searches."""
+    return [(s, t) for s in range(k) for t in range(k) if s != t]

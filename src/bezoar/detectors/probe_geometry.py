@@ -148,9 +148,9 @@ class ProbeGeometry(Detector):
 
     def _group(self, view: View, z: np.ndarray, c: _Candidate, p: float, against: np.ndarray) -> Group:
         _, chance = matched.settle(z[c.rows], c.member)
-        odds = [(float(o[c.rows[c.member]].mean()), float(o[c.rows[~c.member]].mean())) for o in against]
-        best = max(range(len(odds)), key=lambda i: odds[i][0] / max(odds[i][1], 1e-3))
-        odd, chance = odds[best], matched.witnessed(chance, against[best][c.rows])
+        means = [(float(o[c.rows[c.member]].mean()), float(o[c.rows[~c.member]].mean())) for o in against]
+        best = max(range(len(means)), key=lambda i: means[i][0] / max(means[i][1], 1e-3))
+        odd, chance = means[best], matched.witnessed(chance, against[best][c.rows])
         inside = chance > 0.5
         members = c.rows[inside]
         name = view.classes[c.code]
