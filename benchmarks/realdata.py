@@ -166,6 +166,16 @@ def digits() -> Dataset:
 
 
 @cache
+def digits_enlarged() -> Dataset:
+    """The same digits with each pixel a block of 3x3, as icons and thumbnails are enlarged: 24x24."""
+    from sklearn.datasets import load_digits
+
+    d = load_digits()
+    pixels = (d.images * 15.9375).astype(np.uint8)
+    return Dataset.from_arrays(pixels.repeat(3, axis=1).repeat(3, axis=2), d.target, name="digits_enlarged")
+
+
+@cache
 def faces() -> Dataset:
     d = np.load(ROOT / "att_faces" / "att_faces.npz", allow_pickle=False)
     x = next(d[k] for k in d.files if d[k].ndim >= 3)
@@ -196,9 +206,10 @@ def bundled_text() -> Dataset:
 ALL = {"cifar10": cifar10, "gtsrb_signs": gtsrb, "mnist_t10k": mnist, "sms_spam": sms, "ag_news": ag_news,
        "movie_reviews": movie_reviews, "hate_speech": hate_speech, "adult": adult, "nsl_kdd": nsl_kdd,
        "german_credit": german_credit, "breast_cancer_wisconsin": breast_cancer, "clamp_malware_pe": malware,
-       "occupancy_sensors": occupancy, "att_faces": faces, "digits": digits, "bundled_table": bundled_table, "bundled_text": bundled_text}
+       "occupancy_sensors": occupancy, "att_faces": faces, "digits": digits, "digits_enlarged": digits_enlarged,
+       "bundled_table": bundled_table, "bundled_text": bundled_text}
 
-BUNDLED = ("digits", "bundled_table", "bundled_text")
+BUNDLED = ("digits", "digits_enlarged", "bundled_table", "bundled_text")
 
 
 def here() -> tuple[str, ...]:

@@ -41,3 +41,26 @@ def test_tiny_and_empty():
     for shape in ((0, 8, 8, 3), (3, 4, 4, 3)):
         x = np.zeros(shape, np.uint8)
         assert len(patches.crowded(x, gradients.thumbnails(x), patches.standing_out(x)).y) == 0
+
+
+@pytest.mark.parametrize("side", [24, 28])
+def test_enlarged_pixels_are_no_crowd(side):
+    """Each pixel of an 8x8 digit becomes a block of 3x3, which stands out on a grid that the search must not take for chance."""
+    from sklearn.datasets import load_digits
+
+    at = np.arange(side) * 8 // side
+    small = (load_digits().images * 15.9).astype(np.uint8)
+    x = np.repeat(small[:, at][:, :, at][..., None], 3, axis=3)
+    found = patches.crowded(x, gradients.thumbnails(x), patches.standing_out(x))
+    assert found.log_p.min(initial=0.0) > -6
+
+
+def test_a_patch_among_enlarged_pixels_is_found():
+    from sklearn.datasets import load_digits
+
+    x = np.repeat((load_digits().images * 15.9).astype(np.uint8).repeat(3, 1).repeat(3, 2)[..., None], 3, axis=3)
+    x[:18, 19:22, 19:22] = np.random.default_rng(100).integers(0, 256, (3, 3, 3))
+    found = patches.crowded(x, gradients.thumbnails(x), patches.standing_out(x))
+    best = int(np.argmin(found.log_p))
+    assert (found.y[best], found.x[best]) == (19, 19)
+    assert set(found.row[found.of == best]) == set(range(18))

@@ -199,6 +199,7 @@ def crowded(pictures: np.ndarray, looks: np.ndarray, w: Windows, *, tables: int 
     n_places = max(height * width, 1)
     near = apart < TOLERANCE
     count = np.bincount((template * n_places + w.at[which])[near], minlength=len(values) * n_places).reshape(len(values), height, width)
+    windows = np.bincount(w.at, minlength=n_places).reshape(max(height, 1), -1)
     light = _light(pictures) if len(values) else np.zeros((0, 0, 0), np.uint8)
     wy, wx = np.divmod(w.at[which].astype(np.int64), max(width, 1))
     rows, of, faint, log_p, mean = [], [], [], [], []
@@ -208,7 +209,7 @@ def crowded(pictures: np.ndarray, looks: np.ndarray, w: Windows, *, tables: int 
     for t in range(len(values)):
         if reach[t]:
             y[t], x[t] = _settled(count[t], y[t], x[t])
-        nature = _natural(count[t], int(y[t]), int(x[t]), int(reach[t]))
+        nature = _natural(count[t], windows, int(y[t]), int(x[t]), int(reach[t]))
         mine = order[start[t]:start[t + 1]]
         mine = mine[np.maximum(np.abs(wy[mine] - y[t]), np.abs(wx[mine] - x[t])) <= reach[t]]
         sharp = np.unique(w.row[which[mine[near[mine]]]])
@@ -240,9 +241,10 @@ def _covered(looks: np.ndarray, places: tuple[int, int], y: float, x: float) -> 
     return np.unique(grid[np.ix_(np.unique(down), np.unique(across))])
 
 
-def _natural(count: np.ndarray, y: int, x: int, reach: int) -> float:
+def _natural(count: np.ndarray, windows: np.ndarray, y: int, x: int, reach: int) -> float:
     """Matches that nature would give at a place: as many per cell as the rich cells of the ring beyond `reach`, or the mean of
-    all others. Cells on the border, where less makes a window stand out, are compared with such, and others with others."""
+    all others, or as large a share of all `windows` there as elsewhere (enlarged pixels stand out on a grid and nowhere else).
+    Cells on the border, where less makes a window stand out, are compared with such, and others with others."""
     height, width = count.shape
     row, column = np.arange(height)[:, None], np.arange(width)[None, :]
     far = np.maximum(np.abs(row - y), np.abs(column - x))
@@ -254,9 +256,12 @@ def _natural(count: np.ndarray, y: int, x: int, reach: int) -> float:
         if not (here & kind).any():
             continue
         ring = count[(far > reach) & (far <= reach + 2 + edge[y, x]) & kind]
-        rest = count[(far > reach) & kind]
+        rest = (far > reach) & kind
         beside = 0.0 if not ring.size else 1.5 * float(ring.mean()) if reach else float(np.quantile(ring, 0.9))
-        out += max(beside, float(rest.mean()) if rest.size else 0.0) * float((here & kind).sum())
+        per_place = max(beside, float(count[rest].mean()) if rest.any() else 0.0) * float((here & kind).sum())
+        others = float((windows - count)[here & kind].sum())
+        shares = [float(count[of].sum()) / max(float(windows[of].sum()), 1.0) for of in (rest, rest & (far <= reach + SIDE + 1))]
+        out += max(per_place, others * max(shares))
     return out
 
 
