@@ -90,6 +90,15 @@ class Learned:
         once, low for what was learned last or never; NaN for rows without a label."""
         return np.asarray(np.exp(-self.losses).mean(axis=1))
 
+    def convinced(self) -> np.ndarray:
+        """(n,) bool: after the last epoch the network finds the own label likelier than all others together; False without a label.
+
+        >>> row = np.zeros((2, 3), np.float32)
+        >>> Learned((row,), (row,), row[:, :2], np.array([[0.1, 2.0], [2.0, 0.1]]), row).convinced().tolist()
+        [False, True]
+        """
+        return np.asarray(self.losses[:, -1] < np.log(2.0))
+
 
 @dataclass(frozen=True, eq=False)
 class Taught:

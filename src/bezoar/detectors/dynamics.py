@@ -55,7 +55,7 @@ class Dynamics(Detector):
                 for name, v in (("strange", strange), ("fast", fast), ("late", late))}
         one = learned.losses.shape[1] == 1
         score = learned.losses[:, 0] if one else rank["strange"] + np.maximum(rank["late"], rank["fast"])
-        never = int((learned.losses[known, -1] > LEARNED).sum())
+        never = int((known & ~learned.convinced()).sum())
         told = (f"your model doubts {never} of {int(known.sum())} labels; samples are ranked by its loss" if one else
                 f"{never} of {int(known.sum())} labels were never learned, {int((lost > 0).sum())} were forgotten at least once")
         among = np.zeros(len(codes), np.int64) if one else codes  # one class may hold all that such a model doubts

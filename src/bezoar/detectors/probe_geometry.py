@@ -1,15 +1,16 @@
-"""Probe geometry: rows of one class that a trained network keeps apart and has learned, though their content speaks against their label.
+"""Probe geometry: rows of one class that a trained network keeps apart, and whose content speaks against their label.
 
 Looks for  backdoors with changed labels, of any form that a small network learns: patches, blends, and warps or other triggers made for
            each sample, which leave no common residue in the signal. Two witnesses are needed. Geometry: in some layer, or in the slopes
-           of the label's logit, the rows stand together at one end of their class, as rows of no other class do. Learned contradiction:
-           something that never saw the row's label doubts it, and the network learned it nevertheless, beyond what it did for the
-           rest of the class: a content model together with the neighbours, or such a pair that sees only the coarse of a picture,
-           where a trigger in its fine structure does not stand. A group is worth the weaker of its two witnesses, in nats, and is
-           judged against the groups of the other classes, all layers together; members are weighed by both. Where nothing is called,
-           rows are ranked by how much of their doubt the layers foretell, which needs no other classes.
-Fails      for what the network does not learn (of 4,000 digits of 28x28 it learns warps and hidden strings at 2%, of 4,500 traffic
-           signs both at 5% and neither at 2%); for fewer than about 20 rows; where even the coarse shows the trigger; for rows that
+           of the label's logit, the rows stand together at one end of their class, as rows of no other class do. Contradiction:
+           something that never saw the row's label doubts it, beyond what it does for the rest of the class: a content model
+           together with the neighbours, or such a pair that sees only the coarse of a picture, where a trigger in its fine structure
+           does not stand; and the network learned most of the labels all the same, if only in its last epoch, as it does with what
+           is rare and faint.
+           A group is worth the weaker of its two witnesses, in nats, and is judged against the groups of the other classes, all
+           layers together; members are weighed by both. Where nothing is called, rows are ranked by how much of their doubt the
+           layers foretell, which needs no other classes.
+Fails      for what the network does not learn; for fewer than about 20 rows; where even the coarse shows the trigger; for rows that
            were all taken from one class, which vouch for each other (natural kinds of writing look just so: what stands around
            such a group, apart from itself, was tried as a witness and accused them on clean digits); for clean-label poison, in
            classes of fewer than `smallest_class` rows, and where the rows of one trigger go to all classes (ranked, not called).
@@ -23,7 +24,7 @@ Paper      spectral signatures: Tran, Li, Madry 2018 (arXiv 1811.00636); slopes:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -88,7 +89,7 @@ class ProbeGeometry(Detector):
         if len(large) < 2:
             return Scores(np.full(len(codes), np.nan), notes=(f"fewer than two classes have {self.smallest_class} rows",))
         learned = view.learned()
-        against = np.nan_to_num(learned.fit()) * np.stack(view.doubts())
+        against, convinced = np.stack(view.doubts()), learned.convinced()
         seed = int(rng.integers(1 << 31))
         fold = assign_folds(np.asarray(view.embed()), codes, view.clusters(), FOLDS, seed)
         raw = np.zeros(len(codes))
@@ -99,17 +100,15 @@ class ProbeGeometry(Detector):
             if z.shape[1] >= FEWEST_AXES:
                 raw += np.mean([np.clip(foretold(z, doubt, codes, fold), -FARTHEST, FARTHEST) for doubt in view.doubts()], axis=0)
                 spaces.append(whitening.same_energy(z))
-                every += [c for code in large
-                          for c in self._search(z, len(spaces) - 1, codes, large, int(code), against, view.clusters(), seed)]
+                every += [c for code in large for c in self._search(z, len(spaces) - 1, codes, large, int(code), against, convinced,
+                                                                    view.clusters(), seed)]
         raw *= np.nan_to_num(learned.fit())
         p = rivals.significance(np.array([c.strength for c in every]), np.array([c.code for c in every]), least=LEAST_SCALE)
         groups: list[Group] = []
         for i in np.argsort(p, kind="stable"):
             if p[i] > self.alpha:
                 break
-            group = self._group(view, spaces[every[i].space], every[i], float(p[i]), against)
-            if len(group.members) and not any(np.isin(group.members, g.members).mean() > 0.3 for g in groups):
-                groups.append(group)
+            groups = _with(groups, self._group(view, spaces[every[i].space], every[i], float(p[i]), against))
         for g in groups:
             raw[g.members] += np.ptp(raw) * (0.5 + 0.5 * (g.sure if g.sure is not None else 1.0))
         suspicion = suspicion_within(raw, np.zeros(len(codes), np.int64))
@@ -120,8 +119,8 @@ class ProbeGeometry(Detector):
         notes.append(f"the network calls {agree:.0%} of the samples by their own label; what it does not learn, this check cannot see")
         return Scores(suspicion, tuple(groups), tuple(notes))
 
-    def _search(self, z: np.ndarray, space: int, codes: np.ndarray, large: np.ndarray, code: int, against: np.ndarray, twins: np.ndarray,
-                seed: int) -> list[_Candidate]:
+    def _search(self, z: np.ndarray, space: int, codes: np.ndarray, large: np.ndarray, code: int, against: np.ndarray,
+                convinced: np.ndarray, twins: np.ndarray, seed: int) -> list[_Candidate]:
         rows = np.flatnonzero(codes == code)
         unit = z[rows]
         axes, _ = whitening.directions(unit, self.directions, np.random.default_rng(seed + 1))
@@ -141,7 +140,7 @@ class ProbeGeometry(Detector):
         for j in range(member.shape[1]):
             held, rest = rows[member[:, j]], rows[~member[:, j]]
             witnesses = len(np.unique(twins[held]))  # copies are no further witnesses
-            odd = max(rivals.above(opinion[held], opinion[rest], witnesses) for opinion in against)
+            odd = max(rivals.above(opinion[held], opinion[rest], witnesses) for opinion in against) * (convinced[held].mean() >= 0.5)
             out.append(_Candidate(space, code, rows, member[:, j], scores[:, j],
                                   max(float(apart[j] - elsewhere[j]), 0.0) * witnesses / max(len(held), 1), odd))
         return out
@@ -157,10 +156,22 @@ class ProbeGeometry(Detector):
         return Group(
             members=members, p_value=p, threat="backdoor-dirty-label", target=c.code, sure=chance[inside],
             expected=float((1 - chance[inside]).sum()), title=f"samples of class {name} that a network keeps apart",
-            because=f"A network trained on the data keeps {len(members)} of the {len(c.rows)} samples of class {name} apart. It has "
-                    f"learned their label {odd[0] / max(odd[1], 1e-3):.1f} times more against their content than that of the others.",
+            because=f"A network trained on the data keeps {len(members)} of the {len(c.rows)} samples of class {name} apart. Their content "
+                    f"speaks {odd[0] / max(odd[1], 1e-3):.1f} times more against their label than that of the others.",
             doubt="A natural kind that looks like another class, and that the network learned by other signs, would look the same.",
             advice="Look at the members side by side; if they belong to other classes, quarantine them.")
+
+
+def _with(groups: list[Group], new: Group) -> list[Group]:
+    """`groups` and a new one of no smaller p. One that holds a much smaller one takes its place and its p, because one layer may keep
+    apart a part of what another keeps apart as a whole; otherwise one that shares its members with another is dropped."""
+    shared = [len(np.intersect1d(new.members, g.members)) for g in groups]
+    part = [k > 0.8 * len(g.members) and len(new.members) > 1.5 * len(g.members) for g, k in zip(groups, shared, strict=True)]
+    if any(part):
+        new = replace(new, p_value=min(g.p_value for g, held in zip(groups, part, strict=True) if held))
+    elif not len(new.members) or any(k > 0.3 * len(new.members) for k in shared):
+        return groups
+    return [*(g for g, held in zip(groups, part, strict=True) if not held), new]
 
 
 def _spaces(learned: Learned) -> Iterator[np.ndarray]:
