@@ -8,8 +8,8 @@ Looks for  backdoors with changed labels, of any form that a small network learn
            does not stand; and the network learned most of the labels all the same, if only in its last epoch, as it does with what
            is rare and faint.
            A group is worth the weaker of its two witnesses, in nats, and is judged against the groups of the other classes, all
-           layers together; members are weighed by both. Where nothing is called, rows are ranked by how much of their doubt the
-           layers foretell, which needs no other classes.
+           layers together; members are weighed by both. Where nothing is called, rows are ranked by their doubt and by how much
+           of it the layers foretell, which needs no other classes.
 Fails      for what the network does not learn; for fewer than about 20 rows; where even the coarse shows the trigger; for rows that
            were all taken from one class, which vouch for each other (natural kinds of writing look just so: what stands around
            such a group, apart from itself, was tried as a witness and accused them on clean digits); for clean-label poison, in
@@ -102,7 +102,8 @@ class ProbeGeometry(Detector):
                 spaces.append(whitening.same_energy(z))
                 every += [c for code in large for c in self._search(z, len(spaces) - 1, codes, large, int(code), against, convinced,
                                                                     view.clusters(), seed)]
-        raw *= np.nan_to_num(learned.fit())
+        everybody = np.zeros(len(codes), np.int64)
+        raw = suspicion_within(raw, everybody) + np.mean([suspicion_within(np.nan_to_num(d), everybody) for d in against], axis=0)
         p = rivals.significance(np.array([c.strength for c in every]), np.array([c.code for c in every]), least=LEAST_SCALE)
         groups: list[Group] = []
         for i in np.argsort(p, kind="stable"):
@@ -111,7 +112,7 @@ class ProbeGeometry(Detector):
             groups = _with(groups, self._group(view, spaces[every[i].space], every[i], float(p[i]), against))
         for g in groups:
             raw[g.members] += np.ptp(raw) * (0.5 + 0.5 * (g.sure if g.sure is not None else 1.0))
-        suspicion = suspicion_within(raw, np.zeros(len(codes), np.int64))
+        suspicion = suspicion_within(raw, everybody)
         suspicion[~np.isin(codes, large)] = np.nan
         left = np.flatnonzero((size > 0) & (size < self.smallest_class))
         notes = [f"class {view.classes[c]} has only {size[c]} rows and was left out" for c in left[:5]]
