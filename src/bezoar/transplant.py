@@ -18,6 +18,7 @@ from bezoar.core.suspect import Suspect
 from bezoar.core.table_triggers import Values
 from bezoar.core.text_triggers import Phrases
 from bezoar.core.trigger import Trigger
+from bezoar.filling import filled
 from bezoar.maths.multiple import clopper_pearson
 
 WORKS = 0.5
@@ -45,8 +46,8 @@ def moved(suspect: Suspect, trigger: Trigger, hosts: Dataset, target: int, rng: 
 
 def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: np.random.Generator, *,
                controls: int = 99) -> Transplant | None:
-    """The smallest of the triggers recovered for `target` that work about as well as the best, put to the test; None where none was
-    recovered or there are no hosts."""
+    """The smallest of the triggers recovered for `target` that work about as well as the best, put to the test, and of a patch its whole
+    (`filled`) where that passes too; None where none was recovered or there are no hosts."""
     offered = [t for a in said.values() for k, t in (*a.tried, *(((a.target, a.trigger),) if a.trigger and a.target is not None else ()))
                if k == target]
     if not offered or view.clean is None:
@@ -63,22 +64,44 @@ def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: n
         works = [moved(view.suspect, t, hosts, target, rng) for t in offered]
         enough = [i for i, share in enumerate(works) if share >= max(0.7 * max(works), 1e-9)] or [int(np.argmax(works))]
         chosen = min(enough, key=lambda i: size_of(offered[i], view.suspect.shape))
+        test = _Test(view, hosts, data.inputs, target, controls)
         best, success = offered[chosen], works[chosen]
-        others = (control(best, rng, data.inputs) for _ in range(controls))
-        drawn = [moved(view.suspect, c, hosts, target, rng) for c in others if c is not None]
-        twins = [moved(t.suspect, best, hosts, target, rng) for t in view.references()]
+        worst, elsewhere, confirmed = test(best, success, rng)
+        if confirmed and isinstance(best, Patch) and isinstance(hosts.inputs, Images):
+            whole = filled(view.suspect, best, hosts.inputs, target)
+            if whole is not None and (share := moved(view.suspect, whole, hosts, target, rng)) >= 0.9 * success:
+                again = test(whole, share, rng)
+                if again[-1]:
+                    best, success, (worst, elsewhere, confirmed) = whole, share, again
     except BezoarError:
         return None
-    worst = float(np.quantile(drawn, 0.95)) if drawn else float("nan")
-    elsewhere = float(np.mean(twins)) if twins else float("nan")
-    confirmed = success >= WORKS and success > 2 * worst and not elsewhere > success / 2
     low, high = clopper_pearson(round(success * len(hosts)), len(hosts))
     parts = [f"Put on {len(hosts)} clean samples of other classes, the recovered trigger moves {success:.0%} of them there "
              f"(95% interval {low:.0%} to {high:.0%})",
              f"95 of 100 matched controls at most {worst:.0%}"]
-    if twins:
+    if np.isfinite(elsewhere):
         parts.append(f"on clean models of {'the same' if view.same_shape else 'another'} shape it moves {elsewhere:.0%}")
     return Transplant(best, success, worst, elsewhere, confirmed, _shown(view, best, hosts, target, rng), "; ".join(parts) + ".")
+
+
+@dataclass(frozen=True, eq=False)
+class _Test:
+    """What a trigger is held against: matched controls, drawn from `inputs` where they need to be, and the clean models of the view."""
+
+    view: AuditView
+    hosts: Dataset
+    inputs: Inputs
+    target: int
+    controls: int
+
+    def __call__(self, trigger: Trigger, success: float, rng: np.random.Generator) -> tuple[float, float, bool]:
+        """The share that 95 of 100 controls stay under, that on clean models (NaN without), and whether `success` is far above both."""
+        others = (control(trigger, rng, self.inputs) for _ in range(self.controls))
+        drawn = [moved(self.view.suspect, c, self.hosts, self.target, rng) for c in others if c is not None]
+        twins = [moved(t.suspect, trigger, self.hosts, self.target, rng) for t in self.view.references()]
+        worst = float(np.quantile(drawn, 0.95)) if drawn else float("nan")
+        elsewhere = float(np.mean(twins)) if twins else float("nan")
+        return worst, elsewhere, success >= WORKS and success > 2 * worst and not elsewhere > success / 2
 
 
 def size_of(trigger: Trigger, shape: tuple[int, ...]) -> float:
