@@ -18,7 +18,7 @@ from bezoar.core.evidence import Bars, Evidence
 from bezoar.core.finding import Finding
 from bezoar.core.report import OutcomeLine, Report
 from bezoar.maths.multiple import clopper_pearson
-from bezoar.maths.standing_out import against_classes, against_references, deviations, fused, p_largest
+from bezoar.maths.standing_out import against_classes, against_references, deviations, fused, p_largest, prominent
 from bezoar.transplant import Transplant, transplant
 
 ENOUGH_REFERENCES = 3
@@ -100,9 +100,14 @@ def judged(own: dict[str, np.ndarray], references: Sequence[dict[str, np.ndarray
         score = deviations(lone[0])
         return Judgement(score, float(np.nanmin(lone[0])), _largest(score), z, names, "candidates")
     z = against_classes(mine)
-    score = fused(z, w)
+    p, score = min(((_among(s), s) for s in (fused(z, w), prominent(z, w))), key=lambda one: np.nan_to_num(one[0], nan=2.0))
+    return Judgement(score, float(np.minimum(1.0, 2 * p)), _largest(score), z, names, "classes")
+
+
+def _among(score: np.ndarray) -> float:
+    """The p-value of the largest of a model's own classes (K,), by the others; NaN where these are too few."""
     target = _largest(score)
-    return Judgement(score, p_largest(float(score[target]), np.delete(score, target), k), target, z, names, "classes")
+    return p_largest(float(score[target]), np.delete(score, target), len(score))
 
 
 def _largest(score: np.ndarray) -> int:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bezoar.maths.standing_out import against_classes, against_references, fused, p_largest
+from bezoar.maths.standing_out import against_classes, against_references, fused, p_largest, prominent
 
 
 def naive(own, refs):
@@ -41,6 +41,21 @@ def test_clean_models_keep_their_error_rate_and_planted_ones_are_seen():
             low[name] += p_largest(float(fused(against_references(x, others)).max()), null, 10) <= 0.05
     assert low["clean"] <= 18, low  # 5% of 200, and the chance of 19 or more is under 1%
     assert low["planted"] >= 190, low
+
+
+def test_one_channel_of_eight_is_enough_among_a_models_own_classes():
+    rng = np.random.default_rng(102)
+    low = {"clean": 0, "planted": 0, "drowned": 0}
+    for _ in range(300):
+        clean = rng.normal(size=(8, 10))
+        planted = clean.copy()
+        planted[5, 3] += 12
+        for name, x, rule in (("clean", clean, prominent), ("planted", planted, prominent), ("drowned", planted, fused)):
+            score = rule(against_classes(x))
+            top = int(score.argmax())
+            low[name] += p_largest(float(score[top]), np.delete(score, top), 10) <= 0.05
+    assert low["clean"] <= 30, low  # a model's own classes are a rough null: twice the 5% of 300
+    assert low["planted"] >= 2 * low["drowned"], low
 
 
 def test_a_null_of_two_values_says_nothing():
