@@ -140,8 +140,7 @@ class Detector(Ability, ABC):
         """Suspicion per sample and candidate groups. Never edits what it is given."""
 
     def passes(self, rows: int) -> float:
-        """How often, in effect, what this check trains by itself passes forth and back over so many rows, beside the shared network: the
-        cost that is said before a scan."""
+        """How often, in effect, what this check trains by itself, beside the shared network, passes forth and back over so many rows."""
         return 0.0
 
     @final
@@ -197,6 +196,10 @@ class Modality(Ability, ABC):
     def coarse(self, inputs: Inputs) -> np.ndarray | None:
         """(n, d) float32: what is left of each sample without its fine structure; None where that means nothing."""
         return None
+
+    def grain(self, inputs: Inputs) -> np.ndarray:
+        """(n, 3, 3) float32: quartiles of the finest structure of light, of colour and of colour at half the resolution; or Unavailable."""
+        raise Unavailable("a grain")
 
     @abstractmethod
     def atoms(self, inputs: Inputs) -> Atoms:
@@ -328,10 +331,7 @@ class Repair(Ability, ABC):
 
 @dataclass(frozen=True)
 class Reading:
-    """How a source should read: columns that the user named ('' = infer), and limits.
-
-    `keep_columns` are further columns to carry in `Dataset.origin` (for `--group`).
-    """
+    """How a source should read: columns that the user named ('' = infer), more to carry in `Dataset.origin` (`--group`), and limits."""
 
     modality: str = ""
     label: str = ""

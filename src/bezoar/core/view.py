@@ -107,6 +107,10 @@ class View:
         """(n, p) float32."""
         return self._once("signal", lambda: self.modality.signal(self.dataset.inputs))
 
+    def grain(self) -> np.ndarray:
+        """(n, 3, 3) float32 strength of the finest structure, see `Modality.grain`."""
+        return self._once("grain", lambda: self.modality.grain(self.dataset.inputs))
+
     def features(self) -> Any:
         """(n, p) features of the linear probe."""
         return self._once("features", lambda: self.modality.features(self.dataset.inputs))
