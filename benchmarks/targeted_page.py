@@ -25,8 +25,8 @@ def section(rows: list[Row]) -> list[str]:
            "*Transfer*: a linear head is trained on an encoder that the attacker knows, from 50 samples per class. *Gradient matching*:",
            "a network is trained from scratch on 2,000 samples; the attacker aims at pictures that a clean network doubts.",
            "`--effort standard`, once *plain* and once with the encoder, or the trained network, as the user's *own model*. *Implanted*:",
-           "seeds in which one of the pictures aimed at got the wanted class, which a clean twin did not give it. *Recall* (and the least of",
-           "all seeds) and *false positives* (and the most) are those of the quarantine list. *grain* and *other* are true positives at",
+           "seeds in which one of the pictures aimed at got the wanted class, which a clean twin did not give it. *Recall* (and the least",
+           "of all seeds) and *false positives* (and the most) are those of the quarantine list. *grain* and *other* are true positives at",
            "1% false positives, of that ranking and of the best other one (the best of all by the truth). *After*: the success left",
            "without the list, and without the top 5% of the ranking `grain`, over the seeds that implanted.", "",
            "| data and attack | scan | seeds | implanted | poisoned | recall | false positives | alarms | grain | other | after list | "
