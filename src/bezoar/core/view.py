@@ -128,6 +128,10 @@ class View:
             return self.modality.probe(self.dataset.inputs, self.labels, len(self.classes), self.seed)
         return self._once("taught", compute)
 
+    def softened(self) -> np.ndarray:
+        """(s, n, K) float32 logits of the network of `taught` for s copies of the samples with less and less of their finest structure."""
+        return self._once("softened", lambda: np.stack([self.taught().ask(x) for x in self.modality.softened(self.dataset.inputs)]))
+
     def lift(self, members: np.ndarray, background: np.ndarray, place: dict[str, Any]) -> Trigger:
         return self.modality.lift(self.dataset.inputs, members, background, place)
 

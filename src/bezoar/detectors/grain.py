@@ -20,23 +20,13 @@ import numpy as np
 
 from bezoar.core.ability import Detector, Group, Info, Scores
 from bezoar.core.view import View
-from bezoar.maths import matched, rivals
+from bezoar.maths import matched
 from bezoar.maths.conformal import suspicion_within
+from bezoar.maths.ends import End, ends
 from bezoar.maths.grain import excess
 
 GREY = 0.1
 """Grey levels of colour under which a picture has none."""
-LEAST_SPREAD = 1.0
-"""A class varies by as many deviations of all pictures at least."""
-TAIL = 2.5
-"""Nats per deviation beyond two: the tails of nature's excess are light, some 2.5 deviations for the strangest of 1,000."""
-FAR = 2.5
-"""Deviations at which a group begins to count; it counts in full one deviation farther."""
-GAP = 1.0
-"""Rows half way between bulk and group, in parts of the group: with so many it is a tail, with half of them it counts in full."""
-ROUNDS = 3
-CLASSES_APART = 2.0
-"""A class whose middle is so many deviations of the classes' middles above theirs is mostly poison, and measured from there."""
 
 
 class Grain(Detector):
@@ -60,76 +50,29 @@ class Grain(Detector):
         known = (codes >= 0) & ~np.isnan(found).any(axis=1)
         size = np.bincount(codes[known], minlength=len(view.classes))
         large = np.flatnonzero(size >= self.smallest_class)
-        apart = np.full(found.shape, np.nan)
+        nothing = np.full(len(codes), np.nan)
         if len(large) < 2:
-            return Scores(apart[:, -1], notes=(f"fewer than two classes have {self.smallest_class} pictures",))
+            return Scores(nothing, notes=(f"fewer than two classes have {self.smallest_class} pictures",))
         if (view.grain()[known][:, :, 1:].max(axis=(1, 2)) > GREY).mean() < 0.5:
-            return Scores(apart[:, -1], notes=("the pictures are grey: their grain has no colour to compare",))
-        highest = _highest(np.stack([np.median(found[known & (codes == c)], axis=0) for c in large]))
-        ends: list[np.ndarray] = []
-        strength: list[float] = []
-        for c in large:
-            rows = np.flatnonzero(known & (codes == c))
-            for reading in range(found.shape[1]):
-                s, end, gain = _end(found[rows, reading], highest[reading])
-                apart[rows, reading] = s
-                witnesses = len(np.unique(view.clusters()[rows[end]]))  # copies are no further witnesses
-                strength.append(gain * witnesses / max(int(end.sum()), 1))
-                ends.append(rows[end])
-        code = np.repeat(large, found.shape[1])
-        p = rivals.significance(np.array(strength), code)
-        groups = tuple(self._group(view, apart[:, -1], found[:, -1], int(c), ends[i], float(p[i]))
-                       for c in large for i in [_least(p, code == c)] if p[i] <= self.alpha)
+            return Scores(nothing, notes=("the pictures are grey: their grain has no colour to compare",))
+        apart, every = ends(found, codes, large, view.clusters())
+        groups = tuple(self._group(view, apart[:, -1], found[:, -1], end) for end in every if end.p <= self.alpha)
         left = [f"class {view.classes[c]} has only {size[c]} pictures and was left out"
                 for c in np.flatnonzero((size > 0) & (size < self.smallest_class))[:5]]
         few = ("with fewer than four classes there is nothing to judge a group by: samples are only ranked",) if len(large) < 4 else ()
         return Scores(suspicion_within(apart[:, -1], np.zeros(len(codes), np.int64)), groups, (*few, *left))
 
-    def _group(self, view: View, apart: np.ndarray, found: np.ndarray, code: int, end: np.ndarray, p: float) -> Group:
-        rows = np.flatnonzero((view.labels == code) & ~np.isnan(apart))
-        chance = matched.belonging(apart[rows], np.isin(rows, end).astype(np.float64))
+    def _group(self, view: View, apart: np.ndarray, found: np.ndarray, end: End) -> Group:
+        rows = np.flatnonzero((view.labels == end.code) & ~np.isnan(apart))
+        chance = matched.belonging(apart[rows], np.isin(rows, end.rows).astype(np.float64))
         inside = chance > 0.5
-        members, rest, name = rows[inside], rows[~inside], view.classes[code]
+        members, rest, name = rows[inside], rows[~inside], view.classes[end.code]
         usual = float(np.median(found[rest])) if len(rest) else 0.0
         return Group(
-            members=members, p_value=p, threat="targeted", target=code, sure=chance[inside], expected=float((1 - chance[inside]).sum()),
-            liftable=False, title=f"pictures of class {name} with a grain of colour",
+            members=members, p_value=end.p, threat="targeted", target=end.code, sure=chance[inside],
+            expected=float((1 - chance[inside]).sum()), liftable=False, title=f"pictures of class {name} with a grain of colour",
             because=f"The finest structure of {len(members)} of the {len(rows)} pictures of class {name} has "
                     f"{float(np.median(found[members])) if len(members) else 0.0:.1f} deviations more colour than their light lets expect "
                     f"(the others {usual:+.1f}). Perturbations made by an optimiser look so, and photographs do not.",
             doubt="Pictures of another camera or codec that came into this class only, or with noise added on purpose, look the same.",
             advice="Ask where these pictures come from; train without them, or with their colour smoothed, and see which answers change.")
-
-
-def _highest(middles: np.ndarray) -> np.ndarray:
-    """(r,) how high the middle of a class may be, by the `middles` (K, r) of all classes."""
-    usual = np.median(middles, axis=0)
-    return np.asarray(usual + CLASSES_APART * np.maximum(1.4826 * np.median(np.abs(middles - usual), axis=0), LEAST_SPREAD))
-
-
-def _end(found: np.ndarray, highest: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """(n,) how far each is above the bulk of its class, (n,) bool who stands at its upper end, and the evidence in nats."""
-    end, gain = np.zeros(len(found), bool), 0.0
-    for _ in range(ROUNDS):
-        bulk = found[~end]
-        middle = min(float(np.median(bulk)), highest)
-        below = middle - bulk[bulk < middle]
-        s = (found - middle) / max(1.4826 * float(np.median(below)) if len(below) else 0.0, LEAST_SPREAD)
-        k, nats = matched.cut(s[:, None], rate=TAIL)
-        gain = max(float(nats[0]), 0.0)
-        if gain == 0.0:
-            return s, np.zeros(len(found), bool), 0.0
-        end = np.zeros(len(found), bool)
-        end[np.argsort(-s, kind="stable")[:int(k[0])]] = True
-    return s, end, gain * _planted(s, end)
-
-
-def _planted(s: np.ndarray, end: np.ndarray) -> float:
-    """0 (the end of a long tail, or a broad half) to 1: planted rows stand far, and behind a gap."""
-    far = float(np.median(s[end])) - FAR
-    return float(np.prod(np.clip([far, (GAP - matched.between(end, s)) / (GAP / 2)], 0, 1)))
-
-
-def _least(p: np.ndarray, among: np.ndarray) -> int:
-    """The index of the least of `p` (m,) among those marked (m,)."""
-    return int(np.flatnonzero(among)[np.argmin(p[among])])

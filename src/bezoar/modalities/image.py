@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import weakref
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ COARSE = 8
 """Cells of a side that are left of a picture without its fine structure."""
 THUMBNAIL = 256
 
+BLURS = (0.7, 1.0)
+"""Widths in pixels of the blur that softens."""
 GRAIN_SIDE = 256
 """Of large pictures so many pixels a side are looked at for their grain, from the middle."""
 
@@ -185,6 +188,11 @@ class Image(Modality):
                 out[rows] = np.concatenate([grains.grain(p[None]) for p in middles])
         return out
 
+    def softened(self, inputs: Inputs) -> tuple[Inputs, ...]:
+        """Blurred a little and a little more, when they are read."""
+        assert isinstance(inputs, Images)
+        return tuple(Images(inputs.sizes, partial(_blurred, inputs, width)) for width in BLURS)
+
     def features(self, inputs: Inputs) -> np.ndarray:
         """(n, p) float32, p at most 3072: cosine coefficients, flattened so that a small patch or a faint overlay weighs
         as much as the content does, softly clipped."""
@@ -288,6 +296,12 @@ class Image(Modality):
             _outline(pixels, round(box[0] * down) - 1, round(box[1] * down), round(box[2] * across) - 1, round(box[3] * across))
             enlarge = 1
         return Picture(pixels, caption=sample, sample=sample, enlarge=enlarge)
+
+
+def _blurred(inputs: Images, width: float, rows: np.ndarray) -> list[np.ndarray]:
+    from scipy.ndimage import gaussian_filter
+
+    return [np.rint(gaussian_filter(p.astype(np.float32), (width, width, 0))).astype(np.uint8) for p in inputs.read(rows)]
 
 
 def _middle(picture: np.ndarray) -> np.ndarray:
