@@ -34,6 +34,7 @@ from bezoar.core.ability import Attack, Poisoned
 from bezoar.core.dataset import Dataset
 from bezoar.core.suspect import Suspect
 from bezoar.core.victim import Called, Model
+from bezoar.networks import training
 from bezoar.validity import judged, trained
 from ledger import RESULTS, Ledger, version_of_scan
 
@@ -155,7 +156,7 @@ def _suspect(model: Any, data: Dataset) -> Suspect:
     from bezoar.sources.suspects import suspect_from
 
     assert data.labels is not None
-    return suspect_from(model.module, data.labels.classes, (model.side, model.side, 3), modality="image")
+    return suspect_from(model.module, data.labels.classes, (model.side, model.side, 3), tensor=training.pictures_fast, modality="image")
 
 
 Setting = Transfer | Scratch
