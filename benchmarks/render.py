@@ -23,6 +23,7 @@ import mending
 import other_models
 import red_team
 import spike_in
+import targeted_page
 import zoo_figures
 from false_alarms import MOST
 from ledger import HERE, RESULTS
@@ -324,7 +325,7 @@ def page(results: Path = RESULTS) -> str:
     if len(versions) > 1:
         head += [f"The figures come from {len(versions)} states of the code ({', '.join(versions)}).", ""]
     return "\n".join([*head, *detection(found[0], adaptive[0]), *learned_page.section(load(results / "learned.json")[0]),
-                      *adaptive_page.section(adaptive[0]),
+                      *targeted_page.section(load(results / "targeted.json")[0]), *adaptive_page.section(adaptive[0]),
                       *false_alarms(alarms[0]), *false_alarms(load(results / "false_alarms_standard.json")[0], "standard"),
                       *spike_in.section(spikes[0]), *costs(timed[0]),
                       *red_team.section(boards[0]), *planted(success[0]), *zoo_figures.section(load(results / "zoo.json")[0]),

@@ -94,7 +94,7 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     path       what to call the data in the report, when `data` is not a path itself
     out        a folder for report.json, report.html, report.sarif, scores.parquet; an interrupted run resumes from it
 
-    Fails to see what leaves no trace in the data: sample-specific triggers (warping), gradient-matched clean labels.
+    Fails to see what leaves no trace in the data: sample-specific triggers that no network learns, optimised clean labels without colour.
 
     >>> from sklearn.datasets import load_digits
     >>> digits = load_digits()

@@ -140,8 +140,7 @@ class Detector(Ability, ABC):
         """Suspicion per sample and candidate groups. Never edits what it is given."""
 
     def passes(self, rows: int) -> float:
-        """How often, in effect, what this check trains by itself passes forth and back over so many rows, beside the shared network: the
-        cost that is said before a scan."""
+        """How often, in effect, what this check trains by itself, beside the shared network, passes forth and back over so many rows."""
         return 0.0
 
     @final
@@ -197,6 +196,14 @@ class Modality(Ability, ABC):
     def coarse(self, inputs: Inputs) -> np.ndarray | None:
         """(n, d) float32: what is left of each sample without its fine structure; None where that means nothing."""
         return None
+
+    def grain(self, inputs: Inputs) -> np.ndarray:
+        """(n, 3, 3) float32: quartiles of the finest structure of light, of colour and of colour at half the resolution; or Unavailable."""
+        raise Unavailable("a grain")
+
+    def softened(self, inputs: Inputs) -> tuple[Inputs, ...]:
+        """Copies with less and less of their finest structure, or Unavailable."""
+        raise Unavailable("samples without their finest structure")
 
     @abstractmethod
     def atoms(self, inputs: Inputs) -> Atoms:
@@ -328,10 +335,7 @@ class Repair(Ability, ABC):
 
 @dataclass(frozen=True)
 class Reading:
-    """How a source should read: columns that the user named ('' = infer), and limits.
-
-    `keep_columns` are further columns to carry in `Dataset.origin` (for `--group`).
-    """
+    """How a source should read: columns that the user named ('' = infer), more to carry in `Dataset.origin` (`--group`), and limits."""
 
     modality: str = ""
     label: str = ""
@@ -374,18 +378,13 @@ class Source(Ability, ABC):
     @abstractmethod
     def write(self, original: Path, data: Dataset, rows: np.ndarray, out: Path, reading: Reading,
               changed: np.ndarray | None = None) -> None:
-        """Write `rows` (row numbers of `data`) to `out` in the format of `original`.
-
-        Rows that are not in `changed` are copied byte for byte (files) or cell for cell (tables) from `original`;
-        rows in `changed` (bool, (n,)) take inputs and labels from `data`.
-        """
+        """Write `rows` (row numbers of `data`) to `out` in the format of `original`: those not in `changed` byte for byte (files) or cell
+        for cell (tables), those in `changed` (bool, (n,)) with inputs and labels of `data`."""
 
     def written_ids(self, original: Path, data: Dataset, rows: np.ndarray, reading: Reading,
                     changed: np.ndarray | None = None) -> np.ndarray:
-        """(k,) ids that `rows` carry in what `write` writes; a source whose ids follow from the content overrides it.
-
-        Tables without an id column number the rows anew, so a copy of all rows, in order, keeps its ids.
-        """
+        """(k,) ids that `rows` carry in what `write` writes; a source whose ids follow from the content overrides it. Tables without
+        an id column number the rows anew, so a copy of all rows, in order, keeps its ids."""
         return data.ids[rows]
 
 

@@ -107,6 +107,10 @@ class View:
         """(n, p) float32."""
         return self._once("signal", lambda: self.modality.signal(self.dataset.inputs))
 
+    def grain(self) -> np.ndarray:
+        """(n, 3, 3) float32 strength of the finest structure, see `Modality.grain`."""
+        return self._once("grain", lambda: self.modality.grain(self.dataset.inputs))
+
     def features(self) -> Any:
         """(n, p) features of the linear probe."""
         return self._once("features", lambda: self.modality.features(self.dataset.inputs))
@@ -123,6 +127,10 @@ class View:
                 return self._network(self)
             return self.modality.probe(self.dataset.inputs, self.labels, len(self.classes), self.seed)
         return self._once("taught", compute)
+
+    def softened(self) -> np.ndarray:
+        """(s, n, K) float32 logits of the network of `taught` for s copies of the samples with less and less of their finest structure."""
+        return self._once("softened", lambda: np.stack([self.taught().ask(x) for x in self.modality.softened(self.dataset.inputs)]))
 
     def lift(self, members: np.ndarray, background: np.ndarray, place: dict[str, Any]) -> Trigger:
         return self.modality.lift(self.dataset.inputs, members, background, place)

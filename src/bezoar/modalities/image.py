@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import weakref
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from bezoar.core.inputs import Images, Inputs
 from bezoar.core.learned import Ask, Followed, Taught
 from bezoar.core.trigger import Trigger
 from bezoar.maths import filters, frequency, gradients, kernel, patches, residue
+from bezoar.maths import grain as grains
 
 NATIVE_SIDE = 64
 CANONICAL_SIDE = 32
@@ -33,6 +35,11 @@ EMBED, CONTENT = 64, 128
 COARSE = 8
 """Cells of a side that are left of a picture without its fine structure."""
 THUMBNAIL = 256
+
+BLURS = (0.7, 1.0)
+"""Widths in pixels of the blur that softens."""
+GRAIN_SIDE = 256
+"""Of large pictures so many pixels a side are looked at for their grain, from the middle."""
 
 KEPT = 100_000
 """Shapes and colours of up to so many pictures are kept for the views that share them (0.3 GB)."""
@@ -169,6 +176,23 @@ class Image(Modality):
             out[i:i + 2048] = frequency.forward(x[i:i + 2048]).reshape(-1, out.shape[1])
         return out
 
+    def grain(self, inputs: Inputs) -> np.ndarray:
+        """(n, 3, 3) float32, in grey levels, of the pictures' own pixels: what is averaged has no grain."""
+        assert isinstance(inputs, Images)
+        out = np.empty((len(inputs), 3, 3), np.float32)
+        for rows, pictures in inputs.chunks(256):
+            middles = [_middle(p) for p in pictures]
+            if len({p.shape for p in middles}) == 1:
+                out[rows] = grains.grain(np.stack(middles))
+            else:
+                out[rows] = np.concatenate([grains.grain(p[None]) for p in middles])
+        return out
+
+    def softened(self, inputs: Inputs) -> tuple[Inputs, ...]:
+        """Blurred a little and a little more, when they are read."""
+        assert isinstance(inputs, Images)
+        return tuple(Images(inputs.sizes, partial(_blurred, inputs, width)) for width in BLURS)
+
     def features(self, inputs: Inputs) -> np.ndarray:
         """(n, p) float32, p at most 3072: cosine coefficients, flattened so that a small patch or a faint overlay weighs
         as much as the content does, softly clipped."""
@@ -272,6 +296,17 @@ class Image(Modality):
             _outline(pixels, round(box[0] * down) - 1, round(box[1] * down), round(box[2] * across) - 1, round(box[3] * across))
             enlarge = 1
         return Picture(pixels, caption=sample, sample=sample, enlarge=enlarge)
+
+
+def _blurred(inputs: Images, width: float, rows: np.ndarray) -> list[np.ndarray]:
+    from scipy.ndimage import gaussian_filter
+
+    return [np.rint(gaussian_filter(p.astype(np.float32), (width, width, 0))).astype(np.uint8) for p in inputs.read(rows)]
+
+
+def _middle(picture: np.ndarray) -> np.ndarray:
+    top, left = (max(side - GRAIN_SIDE, 0) // 2 for side in picture.shape[:2])
+    return picture[top:top + GRAIN_SIDE, left:left + GRAIN_SIDE]
 
 
 def _spread(rows: np.ndarray, most: int) -> np.ndarray:
