@@ -186,7 +186,7 @@ def main() -> None:
     parser.add_argument("--cells", default="*", help="pattern of cell names (several with commas)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="100 and above are for development")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--after", action=argparse.BooleanOptionalAction, default=True, help="train again without the list of standard effort")
+    parser.add_argument("--after", action=argparse.BooleanOptionalAction, default=True, help="train again without the list")
     parser.add_argument("--minutes", type=float, default=math.inf, help="start nothing after so many minutes")
     parser.add_argument("--out", type=Path, default=RESULTS / "learned_texts.json")
     parser.add_argument("--list", action="store_true")

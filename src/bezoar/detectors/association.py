@@ -193,8 +193,8 @@ class Association(Detector):
     def _together(self, target: int, work: Holders) -> list[Group]:
         """All holders of the atoms that are beyond the content of one class, by a content model that has not learned from their labels.
 
-        Where a style goes with much of what other classes say, a model that learned from its rows takes it for content. Each atom
-        of the union pays for the search that found it, and nature is granted twice what it is elsewhere.
+        A style has many words of its own: a model that learned from its rows takes them for content, whichever of them is hidden. Each
+        atom of the union pays for the search that found it, and nature is granted more than elsewhere.
         """
         content, level = work.content, np.log(self.alpha)
         assert isinstance(content, SeeingChance)
@@ -208,6 +208,8 @@ class Association(Detector):
             return []
         rows = np.unique(np.concatenate([work.holders(a) for a in atoms]))
         rows = rows[work.labels[rows] >= 0]
+        if work.own_words(rows[work.labels[rows] == target]) < OWN_WORDS:  # one template, which the tests above judge better
+            return []
         left_out = np.zeros(len(work.labels), bool)
         left_out[rows] = True
         chance = content.without_rows(left_out)[:, target].astype(np.float64)
