@@ -175,7 +175,7 @@ def one(cell: Cell, seed: int, part: str, after: bool = True) -> list[dict[str, 
 
 def version_of_victims() -> str:
     """Changes with the attacks and with what trains a victim."""
-    files = [Path(__file__), Path(__file__).with_name("realdata.py")]
+    files: list[Path] = []
     for part in VICTIM_PARTS:
         files += list((SOURCE / part).rglob("*.py")) if (SOURCE / part).is_dir() else [SOURCE / part]
     return _hash(files)

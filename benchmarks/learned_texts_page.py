@@ -25,7 +25,8 @@ def section(rows: list[Row]) -> list[str]:
            "a network of others. *Success* is on a convolution over words, beside a clean twin, and *implanted* says in how many seeds it",
            "reached 80% and 10 points more than the twin; *recall* and *false positives* are those of the quarantine list, over the seeds",
            "that implanted (over all, in brackets, where none did). *After* is the success on a network trained without the list of",
-           "standard effort. A goal counts as reached where the mean recall does, with no more than 1% false positives.", "",
+           "standard effort. A goal counts as reached where the mean recall does, with no more than 1% false positives, once every seed",
+           "that implanted was scanned.", "",
            "| data and attack | success (twin) | implanted | recall, quick | false positives | recall, standard | false positives | by "
            "| after | goal |", "|" + "---|" * 10]
     for cell in by:
@@ -55,10 +56,10 @@ def _listed(rows: dict[int, Row], took: set[int]) -> list[str]:
 
 
 def _met(goal: float | None, parts: dict[str, dict[int, Row]], took: set[int]) -> str:
-    """yes | no at standard effort, where that was run, else at quick; '-' without a goal or a seed that implanted."""
-    rows = parts["standard"] if len(parts["standard"]) >= len(parts["quick"]) else parts["quick"]
-    kept = [r for s, r in rows.items() if s in took]
-    if goal is None or not kept:
+    """yes | no at standard effort, or at quick; '-' without a goal, or where neither was run for every seed that implanted."""
+    rows = next((parts[m] for m in ("standard", "quick") if took and took <= set(parts[m])), None)
+    if goal is None or rows is None:
         return "-"
+    kept = [rows[s] for s in sorted(took)]
     reached = mean([r["recall"] for r in kept]) >= goal and mean([r["fpr"] for r in kept]) <= LARGEST_FPR
     return f"{goal:.2f}: " + ("yes" if reached else "**no**")
