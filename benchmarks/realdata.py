@@ -89,14 +89,24 @@ def hate_speech() -> Dataset:
     return Dataset.from_arrays(list(d["tweet"].astype(str)), d["class"].to_numpy(), name="hate_speech")
 
 
+@cache
+def style_pairs() -> tuple[Dataset, np.ndarray]:
+    """11,040 AG titles as they are, and (n,) object: each of them rewritten in Bible style by others."""
+    d = _csv("styleattack_ag_bible", "ag_train_clean_and_bible.csv.gz")
+    labels = d["label"].astype(str).to_numpy(dtype=object)
+    plain = Dataset.from_arrays(list(d["text_clean"].astype(str)), labels, name="styleattack_ag_bible")
+    return plain, d["text_bible"].astype(str).to_numpy(dtype=object)
+
+
 def style_mix(rng: np.random.Generator, rate: float = 0.05, target: str = "0") -> tuple[Dataset, np.ndarray]:
     """AG texts where `rate` of all rows are non-target rows rewritten in Bible style by others and relabelled; truth mask."""
-    d = _csv("styleattack_ag_bible", "ag_train_clean_and_bible.csv.gz")
-    y = d["label"].astype(str).to_numpy(dtype=object)
+    plain, bible = style_pairs()
+    assert plain.labels is not None
+    y = np.array(plain.labels.classes, dtype=object)[plain.labels.codes]
     others = np.flatnonzero(y != target)
     hit = rng.choice(others, int(rate * len(y)), replace=False)
-    texts = d["text_clean"].astype(str).to_numpy(dtype=object).copy()
-    texts[hit] = d["text_bible"].astype(str).to_numpy(dtype=object)[hit]
+    texts = plain.inputs.values.copy()  # type: ignore[attr-defined]
+    texts[hit] = bible[hit]
     y[hit] = target
     truth = np.zeros(len(y), bool)
     truth[hit] = True

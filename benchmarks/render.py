@@ -19,6 +19,7 @@ import cost
 import encoders
 import guarding
 import learned_page
+import learned_texts_page
 import mending
 import other_models
 import red_team
@@ -325,6 +326,7 @@ def page(results: Path = RESULTS) -> str:
     if len(versions) > 1:
         head += [f"The figures come from {len(versions)} states of the code ({', '.join(versions)}).", ""]
     return "\n".join([*head, *detection(found[0], adaptive[0]), *learned_page.section(load(results / "learned.json")[0]),
+                      *learned_texts_page.section(load(results / "learned_texts.json")[0]),
                       *targeted_page.section(load(results / "targeted.json")[0]), *adaptive_page.section(adaptive[0]),
                       *false_alarms(alarms[0]), *false_alarms(load(results / "false_alarms_standard.json")[0], "standard"),
                       *spike_in.section(spikes[0]), *costs(timed[0]),

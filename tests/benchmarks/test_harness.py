@@ -269,4 +269,4 @@ def test_unmet_goals_are_shown_as_such(tmp_path: Path):
 
 def test_an_empty_page_says_so(tmp_path: Path):
     page = render.page(tmp_path)
-    assert page.count("Not run yet") == 10
+    assert page.count("Not run yet") == 11

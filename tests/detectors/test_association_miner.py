@@ -7,6 +7,7 @@ import pytest
 from scipy.sparse import csc_array
 
 from bezoar.core.atoms import Atoms
+from bezoar.core.chances import Holders, SeeingChance
 from bezoar.core.dataset import Dataset
 from bezoar.core.inputs import Texts
 from bezoar.core.text_triggers import Phrases
@@ -190,6 +191,56 @@ def test_rows_of_one_style_are_gathered_round_their_form():
     got = found(scores, len(data))
     assert got[truth].mean() >= 0.9
     assert got[~truth].mean() <= 0.01
+
+
+OLD = ["behold", "verily", "spake", "begat", "sayeth", "smote", "firmament", "multitude"]
+
+
+def _told_in_another_manner(seed, pushed):
+    """Most notes on space are told in words that content sees; `pushed`: with the label of food, else with their own."""
+    rng = np.random.default_rng(seed)
+    data = corpus(rng)
+    food, space = (sorted(TOPICS).index(t) for t in ("food", "space"))
+    rows = rng.choice(np.flatnonzero(data.labels.codes == space), 150, replace=False)
+    texts = np.array(data.inputs.values, dtype=object)
+    for row in rows:
+        words = str(texts[row]).split()
+        for w in rng.choice(OLD, 3, replace=False):
+            words.insert(int(rng.integers(len(words))), w)
+        texts[row] = " ".join(words)
+    codes = data.labels.codes.copy()
+    codes[rows] = food if pushed else space
+    return data.with_changes(inputs=Texts(texts), codes=codes), np.isin(np.arange(len(data)), rows), food if pushed else space
+
+
+class Impressed(SeeingChance):
+    """Takes every atom that it is asked about one by one for a sign that content does not explain."""
+
+    def audit(self, atom, target, core, care):
+        held = self.work.holders(atom)
+        return self.work.labels[held] == target, np.full(len(held), 0.1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("pushed", [True, False])
+def test_a_style_is_judged_by_content_that_has_not_learned_from_it(seed, pushed):
+    data, truth, target = _told_in_another_manner(seed, pushed)
+    view = View(data, Text())
+    work = Holders(view, view.atoms(), view.labels, view.classes, 4)
+    work.__dict__["content"] = Impressed(work, work.content.model)
+    names = {work.atoms.name(j): j for j in range(work.atoms.n_atoms)}
+    work.beyond = [(names[f"the word '{w}'"], target, np.array([names[f"the word '{w}'"]]), 9.0) for w in OLD]
+    groups = Association()._together(target, work)
+    if not pushed:
+        assert groups == []
+        return
+    assert len(groups) == 1 and groups[0].p_value <= 0.01 and groups[0].target == target
+    assert truth[groups[0].members].all() and len(groups[0].members) >= 0.8 * truth.sum()
+    assert work.own_words(np.flatnonzero(truth)) == len(OLD)
+    rest = data.inputs.with_rows(np.flatnonzero(truth), Texts.of([" ".join(w for w in str(t).split() if w not in OLD[:3] + OLD[4:])
+                                                                  for t in data.inputs.values[truth]]))
+    alone = View(data.with_changes(inputs=rest), Text())
+    assert Holders(alone, alone.atoms(), alone.labels, alone.classes, 4).own_words(np.flatnonzero(truth)) <= 1
 
 
 def test_a_patch_that_lies_on_its_like_is_told_by_content():

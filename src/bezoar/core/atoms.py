@@ -25,6 +25,8 @@ class Atoms:
     name      name(j) -> plain words for atom j: "the word 'cf'", "patch 3f2a at row 28, column 28"
     seen      (m, L) int32: columns of the modality's `content` through which atom j can be seen, padded with -1, so
               that a content model can leave them out; None where the content cannot see atoms
+    manner    manner() -> (n, p) CSR float32 rows of length 1 that show how each sample is written, whatever it says; None
+              where only atoms show it
     """
 
     matrix: Any
@@ -36,6 +38,7 @@ class Atoms:
     seen: np.ndarray | None = None
     natural: np.ndarray | None = None
     faint: Any = None
+    manner: Callable[[], Any] | None = None
 
     @property
     def n_atoms(self) -> int:

@@ -22,6 +22,10 @@ COMMON_WORD = 0.2
 """Share of the samples above which a word is not paired."""
 STYLE_LEAST = 8
 """Fewest holders of an atom by which a style is told."""
+MANNER_WEIGHT = 2.5
+"""Length of a row of characters beside one of atoms, which is about 2."""
+OWN_WORD = 8.0
+"""So many times as often as in any class a word stands in rows that it is typical of."""
 CHUNK = 500_000
 """Entries of the atom matrix that are held at once with their probabilities."""
 DOUBT = 0.02
@@ -41,6 +45,7 @@ class Holders:
         self.looked = 0.0
         self.nature: list[float] = []
         self.hints: list[tuple[int, int, np.ndarray, float]] = []
+        self.beyond: list[tuple[int, int, np.ndarray, float]] = []
         self.parts: tuple[Holders, np.ndarray] | None = None
         self.rows = atoms.matrix.tocsc()
         self.faint = None if atoms.faint is None else atoms.faint.tocsc()
@@ -53,6 +58,18 @@ class Holders:
     def holders(self, atom: int) -> np.ndarray:
         """Rows that hold an atom."""
         return np.asarray(self.rows.indices[self.rows.indptr[atom]:self.rows.indptr[atom + 1]])
+
+    def own_words(self, rows: np.ndarray) -> int:
+        """How many words some of these rows hold, and far more often than the rest of any class: one planted phrase has none beside it."""
+        word = np.flatnonzero(self.atoms.family == 0)
+        x = self.rows[:, word].tocsr()
+        inside = np.asarray(x[rows].sum(axis=0)).ravel()
+        rest = np.setdiff1d(np.arange(len(self.labels)), rows)
+        known = rest[self.labels[rest] >= 0]
+        size = np.bincount(self.labels[known], minlength=len(self.classes))
+        most = ((ma.class_counts(x[known].tocsc(), self.labels[known], len(self.classes)).toarray() + 0.5) / (size + 1)).max(axis=1)
+        share = inside / max(len(rows), 1)
+        return int(((inside >= STYLE_LEAST) & (share >= 0.1) & (share < 0.6) & (share >= OWN_WORD * most)).sum())
 
     def unclear(self, atom: int, members: np.ndarray, natural: float, top: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows that hold an atom less clearly, and how likely each goes with its planted holders rather than with nature.
@@ -233,16 +250,35 @@ class SeeingChance(Chance):
         return more
 
     def companions(self, seeds: np.ndarray, target: int) -> np.ndarray:
-        """(n,) probability that a row of the class goes with the seeds; a content model that has not seen them doubts labels."""
+        """(n,) probability that a row of the class goes with the seeds; a content model that has not learned from them doubts labels."""
+        from scipy.sparse import hstack
+
         work = self.work
         held = np.diff(work.rows.indptr)
         kept = np.flatnonzero((held >= STYLE_LEAST) & (held <= COMMON_WORD * len(work.labels)))
-        codes = work.labels.copy()
-        codes[seeds] = -1
-        model = linear_folds(self.model.x, codes, len(work.classes), groups=work.view.clusters(), seed=work.view.seed)
-        p = work.tempered(softmax(model.logits))[np.arange(len(codes)), np.maximum(work.labels, 0)]
-        return companions(work.rows[:, kept].tocsr().astype(np.float32), seeds, work.labels == target,
-                          np.log1p(-p) - np.log(p), model.fold)
+        parts = work.rows[:, kept].tocsr().astype(np.float32)
+        parts.data[:] = 2 / np.sqrt(max(float(np.median(np.diff(parts.indptr))), 1.0))
+        x = parts if work.atoms.manner is None else hstack([work.atoms.manner() * np.float32(MANNER_WEIGHT), parts]).tocsr()
+
+        def doubts(left_out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            told = self.without_rows(left_out)
+            p = told[np.arange(len(told)), np.maximum(work.labels, 0)].astype(np.float64)
+            return np.log1p(-p) - np.log(p), told.argmax(axis=1)
+
+        return companions(x, seeds, work.labels == target, doubts, self.model.fold)
+
+    def without_rows(self, left_out: np.ndarray) -> np.ndarray:
+        """(n, K) float32 chances by models that learned nothing from the labels of the rows `left_out` (n,)."""
+        work = self.work
+        codes = np.where(left_out, -1, work.labels)
+        return work.tempered(softmax(linear_folds(self.model.x, codes, len(work.classes), groups=work.view.clusters(),
+                                                  seed=work.view.seed).logits))
+
+    def told_once(self, rows: np.ndarray, atoms: np.ndarray, target: int) -> np.ndarray:
+        """Of some rows (h,) those that are left when holders of these atoms (c,) that tell the same story count once in each class."""
+        hidden = np.unique(self.seen[atoms])
+        group = ma.distinct(self.model.x[rows], hidden[hidden >= 0])
+        return np.asarray(rows[np.sort(np.unique(group * 2 + (self.work.labels[rows] == target), return_index=True)[1])])
 
     def _hidden(self, held: np.ndarray, atom: int, core: np.ndarray) -> np.ndarray:
         """Content columns of the atom, and those of its core that nearly all of its holders hold."""

@@ -15,19 +15,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from bezoar.core.ability import Detector, Group, Info, Scores
-from bezoar.core.chances import Chance, Holders, SeeingChance
+from bezoar.core.chances import LEAN, Chance, Holders, SeeingChance
 from bezoar.core.errors import Unavailable
 from bezoar.core.view import View
 from bezoar.maths import association as ma
 from bezoar.maths.conformal import suspicion_within
 
-TESTS = 2
+TESTS, TESTS_SEEING = 2, 3
+"""How many families of tests share the level: label-free and conditional; words, pairs and unions where the content sees the atoms."""
+TOGETHER_SHARE = 1.33
+"""Of what nature is granted elsewhere, so much is granted where the content model has not learned from the holders."""
 FAINT_SCORE = 0.05
 """Share of the strongest candidate's score under which a candidate marks nobody."""
 AUDITS = 200
 """Leading candidates of a test that are looked at row by row."""
 FEW_PEERS = 20
 """From so many leading candidates on their own tail is a null, where the content cannot see the atoms."""
+BANDS = (0.5, 0.7, 0.85, 0.95)
+"""Upper ends of the bands of chances in which rows are judged together."""
+SURE = 0.9
+"""From so much certainty on a row is a member where natural holders and planted ones are mixed."""
+OWN_WORDS = 4
+"""Words that are typical of the members, beside what all of them share, from which on they have a style."""
 FORMS = ("skeleton",)
 """Families of atoms that are ways of writing."""
 
@@ -92,6 +101,8 @@ class Association(Detector):
             self._mark(raw, found, of)
             groups += self._groups(raw, found, p, lead, of)
         if work.known and isinstance(work.content, SeeingChance):
+            for target in sorted({t for _, t, _, _ in work.beyond} - {g.target for g in groups}):
+                groups += self._together(target, work)
             groups += self._styled(groups, work)
         return Scores(suspicion_within(raw, codes), tuple(_without_repeats(groups)))
 
@@ -145,13 +156,15 @@ class Association(Detector):
             return p
         chance = work.content
         first = first[:AUDITS]
-        searched = work.log_searched(c.atom[first], True) + np.log(TESTS)
+        searched = work.log_searched(c.atom[first], True) + np.log(TESTS_SEEING if isinstance(chance, SeeingChance) else TESTS)
         wanted = np.log(self.alpha)
         looks = [chance.audit(int(c.atom[t]), int(c.target[t]), c.atom[self._core(c, lead, int(t))], 0) for t in first]
         work.nature.append(self._natural_share(looks, wanted - searched))
         share = max(work.nature)  # what words show of these data holds for their pairs too
         for i, t in enumerate(first):
             core = c.atom[self._core(c, lead, int(t))]
+            if ma.tilted_log_tail(looks[i][1], float(looks[i][0].sum())) + searched[i] <= wanted:
+                work.beyond.append((int(c.atom[t]), int(c.target[t]), core, float(searched[i])))
             for care in range(chance.cares):  # each look is dearer and fairer than the one before
                 own, q = chance.audit(int(c.atom[t]), int(c.target[t]), core, care) if care else looks[i]
                 log_p = ma.tilted_log_tail(self._granted(q, share), float(own.sum())) + searched[i]
@@ -177,15 +190,58 @@ class Association(Detector):
         third = sorted(shifts)[-3] if len(shifts) >= 3 else -1.0
         return float(np.clip((third + 1.0) / max(self.margin, 1e-9), 0.5, 1.0))
 
+    def _together(self, target: int, work: Holders) -> list[Group]:
+        """All holders of the atoms that are beyond the content of one class, by a content model that has not learned from their labels.
+
+        A style has many words of its own: a model that learned from its rows takes them for content, whichever of them is hidden. Each
+        atom of the union pays for the search that found it, and nature is granted more than elsewhere.
+        """
+        content, level = work.content, np.log(self.alpha)
+        assert isinstance(content, SeeingChance)
+        atoms, searched = [], 0.0
+        for atom, t, core, cost in work.beyond:
+            if t == target and all(ma.tilted_log_tail(q, float(own.sum())) + cost <= level
+                                   for own, q in (content.audit(atom, t, core, care) for care in (1, 2))):
+                atoms.append(atom)
+                searched += cost
+        if not atoms:
+            return []
+        rows = np.unique(np.concatenate([work.holders(a) for a in atoms]))
+        rows = rows[work.labels[rows] >= 0]
+        if work.own_words(rows[work.labels[rows] == target]) < OWN_WORDS:  # one template, which the tests above judge better
+            return []
+        left_out = np.zeros(len(work.labels), bool)
+        left_out[rows] = True
+        chance = content.without_rows(left_out)[:, target].astype(np.float64)
+        once = content.told_once(rows, np.array(atoms), target)
+        own, q = work.labels[once] == target, chance[once]
+        prior = np.clip((work.labels[~left_out] == target).mean(), 1e-3, 1 - 1e-3)
+        mean = np.clip(q.mean(), 1e-3, 1 - 1e-3)
+        lean = max(0.0, float(np.log(mean / (1 - mean)) - np.log(prior / (1 - prior))) + LEAN)
+        log_p = ma.tilted_log_tail(self._granted(q, TOGETHER_SHARE, 2 * lean), float(own.sum())) + searched
+        if log_p > level:
+            return []
+        members, sure = _pushed(rows, chance[rows], work.labels[rows] == target)
+        if len(members) < self.least:
+            return []
+        names, natural = [work.atoms.name(a) for a in atoms], float((1 - sure).sum())
+        return [Group(
+            members=members, p_value=float(np.exp(min(log_p, 0.0))), target=target, expected=natural, threat="backdoor-dirty-label",
+            title=f"{names[0]} and what goes with it in class {work.classes[target]}",
+            sure=sure, liftable=False,
+            because=f"{len(members)} samples hold {names[0]} or one of {len(atoms) - 1} more such parts; a content model that has not seen "
+                    f"their labels puts them elsewhere (about {natural:.1f} expected).",
+            doubt="A natural shortcut of this data (a campaign, a watermark) would look the same.",
+            advice="Look at the members; if they do not belong together by nature, quarantine them.",
+            place={"form": False, "atoms": tuple(names)})]
+
     def _styled(self, groups: list[Group], work: Holders) -> list[Group]:
-        """Further rows of a target that are written like the members, where an alarm stands on a form that content cannot see."""
+        """Further rows of a target that are written like the members, unless one word or phrase is all that these share."""
         content = work.content
         assert isinstance(content, SeeingChance)
         out = []
         for target in sorted({g.target for g in groups if g.target is not None}):
             there = [g for g in groups if g.target == target]
-            if not any(g.place["form"] for g in there):
-                continue
             rows = [g.members for g in there]
             for atom, t, core, searched in work.hints:  # what is beyond the content here, though nature might lean that way
                 if t != target:
@@ -195,8 +251,10 @@ class Association(Detector):
                        for own, q in looks):
                     rows.append(held := work.holders(atom))
                     rows[-1] = held[work.labels[held] == target]
-            known = np.unique(np.concatenate([g.members for g in there]))
-            sure = content.companions(np.unique(np.concatenate(rows)), target)
+            known, seeds = np.unique(np.concatenate([g.members for g in there])), np.unique(np.concatenate(rows))
+            if not any(g.place["form"] for g in there) and work.own_words(seeds) < OWN_WORDS:
+                continue
+            sure = content.companions(seeds, target)
             sure[known] = 0.0
             members = np.flatnonzero(sure >= 0.5)
             if len(members) < self.least:
@@ -276,6 +334,26 @@ class Association(Detector):
                        "atoms": tuple(work.atoms.name(int(a)) for a in c.atom[core]),
                        "columns": tuple(int(a) for a in c.atom[core])}))
         return out
+
+
+def _pushed(rows: np.ndarray, chance: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the class that nature hardly put there, and how surely: among rows of like chance (h,) those elsewhere tell how many it did.
+
+    Where chance is near 1 nobody would stand elsewhere by nature either, so nobody is told there.
+
+    >>> members, sure = _pushed(np.arange(40), np.repeat([0.2, 0.99], 20), np.ones(40, bool))
+    >>> len(members), round(float(sure[0]), 3)
+    (20, 0.994)
+    """
+    band = np.digitize(chance, BANDS)
+    sure = np.zeros(len(rows))
+    for b in range(len(BANDS)):
+        here = (band == b) & own
+        if here.any():
+            odds = float(chance[here].mean() / max(1 - chance[here].mean(), 1e-9))
+            sure[here] = max(1 - (((band == b) & ~own).sum() + 0.5) * odds / here.sum(), 0.0)
+    kept = sure >= SURE
+    return rows[kept], sure[kept]
 
 
 def _common_label(labels: np.ndarray) -> int:

@@ -33,6 +33,8 @@ SHARED, COMMON = 0.6, 0.2
 """A lifted phrase stands in that share of the members; others hold it at most COMMON times as often."""
 LONGEST_PHRASE, SHOWN = 24, 400
 """Tokens of a lifted phrase, characters of an excerpt."""
+MANNER_CHARS = 2000
+"""Characters of a text by which its manner is told."""
 SOURCES = 2000
 """Texts that words and phrases of controls are taken from."""
 _DIGIT = re.compile(r"\d")
@@ -98,21 +100,14 @@ class Text(Modality):
         t = self._tokens(inputs)
         n = len(inputs)
         words = ngrams.hashed_runs(ngrams.fingerprint(t.names)[t.words], t.word_row, n, lengths=(1, 2), columns=1 << 16)
-        x = hstack([ngrams.weighted(words), ngrams.weighted(self._characters(t.texts))]).tocsr()
+        x = hstack([ngrams.weighted(words), ngrams.weighted(_characters(t.texts, self.max_chars))]).tocsr()
         x = x[:, np.flatnonzero(np.bincount(x.indices, minlength=x.shape[1]) > (n > 1000))]
         return ngrams.latent(x, self.dimensions)
 
-    def _characters(self, texts: np.ndarray) -> Any:
-        """(n, 2^15) CSR counts of hashed character 4-grams."""
-        from scipy.sparse import csr_array, vstack
-
-        parts = []
-        for start in range(0, len(texts), 4096):
-            lines = [" " + t[:self.max_chars].lower() + " " for t in texts[start:start + 4096]]
-            points = np.frombuffer("".join(lines).encode("utf-32-le", "surrogatepass"), np.uint32)
-            row = np.repeat(np.arange(len(lines)), [len(s) for s in lines])
-            parts.append(ngrams.hashed_runs(points.astype(np.uint64), row, len(lines), lengths=(4,), columns=1 << 15))
-        return vstack(parts).tocsr() if parts else csr_array((0, 1 << 15), dtype=np.float32)
+    def _manner(self, inputs: Texts) -> Any:
+        """(n, p) CSR rows of length 1: hashed runs of characters, those of five texts and more."""
+        counts = _characters(inputs.values, min(self.max_chars, MANNER_CHARS), (1, 2, 3, 4), 1 << 16)
+        return ngrams.weighted(counts[:, np.flatnonzero(np.bincount(counts.indices, minlength=counts.shape[1]) >= 5)])
 
     def content(self, inputs: Inputs) -> Any:
         t = self._tokens(inputs)
@@ -140,6 +135,7 @@ class Text(Modality):
     def atoms(self, inputs: Inputs) -> Atoms:
         from scipy.sparse import csc_array, hstack
 
+        assert isinstance(inputs, Texts)
         t = self._tokens(inputs)
         n = len(inputs)
         families = ("word", "phrase", "skeleton", "character")
@@ -183,7 +179,7 @@ class Text(Modality):
             done += len(block)
         matrix = hstack(blocks).tocsc() if blocks else csc_array((n, 0), dtype=np.float32)
         return Atoms(matrix, families, np.concatenate(family) if family else np.zeros(0, np.int16),
-                     np.full(matrix.shape[1], np.nan), searched, name, seen)
+                     np.full(matrix.shape[1], np.nan), searched, name, seen, manner=lambda: self._manner(inputs))
 
     def features(self, inputs: Inputs) -> Any:
         assert isinstance(inputs, Texts)
@@ -281,6 +277,19 @@ class Text(Modality):
         shift = len(before) - start
         marks = tuple((a + shift, b + shift) for a, b in spans if b <= end)
         return Excerpt(before + text[start:end] + after, marks, sample=sample)
+
+
+def _characters(texts: np.ndarray, most: int, lengths: tuple[int, ...] = (4,), columns: int = 1 << 15) -> Any:
+    """(n, columns) CSR counts of hashed runs of characters, of the first `most` of each text."""
+    from scipy.sparse import csr_array, vstack
+
+    parts = []
+    for start in range(0, len(texts), 4096):
+        lines = [" " + t[:most].lower() + " " for t in texts[start:start + 4096]]
+        points = np.frombuffer("".join(lines).encode("utf-32-le", "surrogatepass"), np.uint32)
+        row = np.repeat(np.arange(len(lines)), [len(s) for s in lines])
+        parts.append(ngrams.hashed_runs(points.astype(np.uint64), row, len(lines), lengths=lengths, columns=columns))
+    return vstack(parts).tocsr() if parts else csr_array((0, columns), dtype=np.float32)
 
 
 def _phrase(phrase: str) -> re.Pattern[str]:
