@@ -80,7 +80,7 @@ def sets() -> list[str]:
     real = [k for k in realdata.here() if not k.startswith("bundled")]
     if realdata.available("styleattack_ag_bible"):
         real.append("ag_titles")
-    return real if len(real) > 1 else list(realdata.here())
+    return real if set(real) - set(realdata.BUNDLED) else list(realdata.here())
 
 
 def one(name: str, kind: str, number: int, workers: int = 1, effort: str = "quick") -> dict[str, Any]:

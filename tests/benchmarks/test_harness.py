@@ -116,7 +116,7 @@ def test_without_data_the_bundled_sets_are_measured(tmp_path: Path):
                           text=True, check=True)
     count, sets = map(int, done.stdout.split())
     assert count > 20
-    assert sets == 3
+    assert sets == 4
 
 
 def _report(data, flagged: np.ndarray, findings: tuple[Finding, ...], suspicion: np.ndarray | None = None) -> Report:

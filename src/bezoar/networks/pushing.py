@@ -69,7 +69,7 @@ def push(forward: Callable[[Any], Any], shape: Sequence[int], classes: int, code
                 delta = delta * (float(bound) / _size(delta)).clamp_max(1)
         with torch.no_grad():
             arrived = (forward(delta).argmax(dim=2) == goal[:, None]).float()
-            reached.append((arrived * weight).sum(dim=1).double().numpy())
+            reached.append((arrived * weight).sum(dim=1).clamp_max(1).double().numpy())
             pushes.append(delta.clone())
     return Path(np.stack(reached), tuple(pushes), np.asarray(bounds, np.float64))
 
