@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 HELD_OUT = ("warp", "adaptive-patch")
-"""Families that are never looked at when anything is chosen."""
+"""Families that nothing was chosen on before the search for warps and the last rule of fusion; these were chosen on models of other seeds,
+of all families."""
 IMPLANTS_AT = 0.8
 MODES = {"few": "10 clean samples of each class", "twins": "60 clean samples of each class, 8 clean twins", "free": "no data",
          "cleanse": "Neural Cleanse, 10 clean samples of each class"}
@@ -63,7 +64,9 @@ def section(rows: list[dict[str, Any]]) -> list[str]:
     each = [[f + (" (held out)" if f in HELD_OUT else ""), *(f"{s['by_family'][f]:.2f}" if f in s["by_family"] else "-" for s in got)]
             for f in families]
     return ["## Audit of models", "", "Small networks that bezoar trained, some with a backdoor (`python benchmarks/zoo.py`). Only attacks",
-            "that implanted count: at least 80% of triggered samples go to the target. Two families were never looked at in development.",
+            "that implanted count: at least 80% of triggered samples go to the target. The two families that are",
+            "marked held out were not looked at before the search for warps and the last rule of fusion were chosen, on models of other",
+            "seeds that held all families.",
             "Planned are digits, mnist, gtsrb and cifar; each line names the sets that were audited in that mode.", "",
             *_table(head, lines), "AUROC by family:", "", *_table(["family", *(MODES[s["mode"]] for s in got)], each)]
 

@@ -2,7 +2,7 @@
 
 Every model is made from its entry alone, so the zoo is the same wherever it is trained; a model that is there is not trained again.
 An attack counts only where it implanted: at least 80% of triggered held-out samples go to the target. Two families
-(`zoo_figures.HELD_OUT`) are never looked at when anything is chosen.
+(`zoo_figures.HELD_OUT`) were not looked at when most of it was chosen.
 """
 
 from __future__ import annotations
