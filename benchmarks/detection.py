@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import math
 import os
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+import asking
 import cells
 import measure
 from bezoar.core.inputs import Images
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="show the cells and stop")
     given = parser.parse_args()
     patterns = given.cells.split(",")
-    chosen = [c for c in cells.all_cells() if any(fnmatch.fnmatch(c.name, p) for p in patterns)]
+    chosen = asking.picked(cells.all_cells(), patterns)
     if given.list:
         for c in chosen:
             print(f"{c.name:45} goal {c.goal} on {c.metric}; peers {', '.join(c.peers) or '-'}")

@@ -14,17 +14,16 @@ false positives.
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import math
 import time
 import zlib
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import asking
 import learned_peers
 import measure
 import realdata
@@ -46,8 +45,8 @@ from ledger import RESULTS, Ledger, version_of_scan
 KEYS = ("cell", "method", "seed")
 MOST = 5000
 """Samples per set: training and held-out part together."""
-EPOCHS = {"gtsrb_signs": 25}
-"""Of the peers' network: where 10 teach it the classes and not yet what few samples share."""
+EPOCHS = dict.fromkeys(("mnist_t10k", "cifar10", "digits"), 10) | {"gtsrb_signs": 25}
+"""Of the peers' network: 10 teach it the classes of signs, and not yet what few samples share."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def scanned(done: Poisoned, covers: np.ndarray, seed: int) -> tuple[dict[str, An
     return row, flagged
 
 
-def network(data: Dataset, held: Dataset, seed: int, epochs: int = 10) -> tuple[learned_peers.Trained, np.ndarray]:
+def network(data: Dataset, held: Dataset, seed: int, epochs: int) -> tuple[learned_peers.Trained, np.ndarray]:
     """A plain network on the data, what it shows, and ten trusted held-out samples per class; and (n,) their rows in `held`."""
     assert isinstance(data.inputs, Images)
     assert isinstance(held.inputs, Images)
@@ -199,14 +198,14 @@ def answering(t: learned_peers.Trained) -> Called:
 def twin(dataset: str, seed: int) -> Called:
     """The same network on the data as they were before any attack."""
     planted = plant(Cell("clean", dataset), seed)
-    return answering(network(planted.clean, planted.held, seed, EPOCHS.get(dataset, 10))[0])
+    return answering(network(planted.clean, planted.held, seed, EPOCHS[dataset])[0])
 
 
 def retrained(cell: Cell, planted: Planted, flagged: np.ndarray, seed: int) -> dict[str, Any]:
     """The same network on what the list leaves: is the backdoor gone, and at what cost?"""
     start = time.perf_counter()
     left = planted.done.data.take(np.flatnonzero(~flagged))
-    kept = answering(network(left, planted.held, seed, EPOCHS.get(cell.dataset, 10))[0])
+    kept = answering(network(left, planted.held, seed, EPOCHS[cell.dataset])[0])
     found = judged(registry.make("attacks", cell.attack), planted.done, planted.held, kept, twin(cell.dataset, seed),
                    np.random.default_rng(seed))
     return {"method": "retrained", "asr": found.success, "asr_of_twin": found.twin, "accuracy": found.accuracy,
@@ -227,7 +226,7 @@ def one(cell: Cell, seed: int, want_scan: bool, want_peers: bool, want_retrained
     if not want_peers or not cell.attack:
         return out
     start = time.perf_counter()
-    t, used = network(done.data, held, seed, EPOCHS.get(cell.dataset, 10))
+    t, used = network(done.data, held, seed, EPOCHS[cell.dataset])
     said, rest = answering(t), held.take(np.setdiff1d(np.arange(len(held)), used))
     backdoor = done.trigger is not None
     found = judged(registry.make("attacks", cell.attack), done, rest, said, said, np.random.default_rng(seed)) if backdoor else None
@@ -244,17 +243,12 @@ def one(cell: Cell, seed: int, want_scan: bool, want_peers: bool, want_retrained
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", default="*", help="pattern of cell names (several with commas)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="100 and above are for development")
+    parser = asking.parser(__doc__, RESULTS / "learned.json")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--scan", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--retrain", action="store_true", help="train again without what the scan lists, and attack again")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="start nothing after so many minutes")
-    parser.add_argument("--out", type=Path, default=RESULTS / "learned.json")
-    parser.add_argument("--list", action="store_true")
     given = parser.parse_args()
-    chosen = [c for c in all_cells() if any(fnmatch.fnmatch(c.name, p) for p in given.cells.split(","))]
+    chosen = asking.picked(all_cells(), given.cells.split(","))
     if given.list:
         print("\n".join(c.name for c in chosen))
         return

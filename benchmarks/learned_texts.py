@@ -12,8 +12,6 @@ standard effort). A few minutes of one core for one seed of one cell; stopped ru
 from __future__ import annotations
 
 import argparse
-import fnmatch
-import math
 import tempfile
 import time
 import zlib
@@ -23,6 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+import asking
 import measure
 import realdata
 from attacks import split
@@ -182,16 +181,11 @@ def version_of_victims() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", default="*", help="pattern of cell names (several with commas)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="100 and above are for development")
+    parser = asking.parser(__doc__, RESULTS / "learned_texts.json")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--after", action=argparse.BooleanOptionalAction, default=True, help="train again without the list")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="start nothing after so many minutes")
-    parser.add_argument("--out", type=Path, default=RESULTS / "learned_texts.json")
-    parser.add_argument("--list", action="store_true")
     given = parser.parse_args()
-    chosen = [c for c in all_cells() if any(fnmatch.fnmatch(c.name, p) for p in given.cells.split(","))]
+    chosen = asking.picked(all_cells(), given.cells.split(","))
     if given.list:
         print("\n".join(c.name + (f"  goal {c.goal:g}" if c.goal else "") for c in chosen))
         return

@@ -13,18 +13,16 @@ clean twin does not give it) and scans that one, or the last where none does. No
 
 from __future__ import annotations
 
-import argparse
-import fnmatch
 import math
 import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import asking
 import measure
 import realdata
 import transfer
@@ -233,15 +231,10 @@ def one(cell: Cell, seed: int, methods: Sequence[str] = METHODS) -> list[dict[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", default="*", help="pattern of cell names (several with semicolons)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="100 and above are for development")
+    parser = asking.parser(__doc__, RESULTS / "targeted.json", "semicolons")
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
-    parser.add_argument("--minutes", type=float, default=math.inf, help="start nothing after so many minutes")
-    parser.add_argument("--out", type=Path, default=RESULTS / "targeted.json")
-    parser.add_argument("--list", action="store_true")
     given = parser.parse_args()
-    chosen = [c for c in all_cells() if any(fnmatch.fnmatch(c.name, p) for p in given.cells.split(";"))]
+    chosen = asking.picked(all_cells(), given.cells.split(";"))
     if given.list:
         print("\n".join(c.name for c in chosen))
         return

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,8 @@ from bezoar.core.chance import generator
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import UsageError
 from bezoar.core.image_triggers import Patch
-from bezoar.core.inputs import Images
 from bezoar.core.suspect import Suspect
+from bezoar.filling import opacity_on
 from bezoar.networks.pixels import pixels, samples, still
 from bezoar.networks.twins import twins
 from ledger import RESULTS, Ledger, version_of_audit
@@ -104,16 +103,10 @@ def _recovered(report: Any, truth: zoo.Truth) -> dict[str, Any]:
     found = next((f.trigger for f in report.findings if f.trigger is not None), None)
     if not isinstance(planted, Patch) or not isinstance(found, Patch):
         return {}
-    there, seen = (_opacity(t, zoo.SIDES[truth.name.split("-")[0]]) for t in (planted, found))
+    side = zoo.SIDES[truth.name.split("-")[0]]
+    there, seen = (opacity_on(t, side, side) for t in (planted, found))
     there, seen = there > 0.5 * there.max(), seen > 0.5 * seen.max()
     return {"iou": float((there & seen).sum() / max((there | seen).sum(), 1))}
-
-
-def _opacity(trigger: Patch, side: int) -> np.ndarray:
-    """(side, side) how much of the host each pixel hides."""
-    still = replace(trigger, jitter=0)
-    low, high = (still.apply(Images.of(np.full((1, side, side, 3), v, np.uint8)), np.random.default_rng(0)).dense()[0] for v in (0, 255))
-    return 1 - (high.astype(float) - low).mean(axis=2) / 255
 
 
 def show(ledger: Ledger) -> None:

@@ -39,7 +39,7 @@ def filled(suspect: Suspect, found: Patch, hosts: Images, target: int) -> Patch 
         return None
     x = hosts.take(np.linspace(0, len(hosts) - 1, min(len(hosts), HOSTS)).astype(np.int64)).dense()
     h, w = x.shape[1:3]
-    opacity = _opacity(found, h, w)
+    opacity = opacity_on(found, h, w)
     if not opacity.max(initial=0.0) > 0:
         return None
     block = max(1, -(-max(h, w) // FINEST))
@@ -65,7 +65,7 @@ def filled(suspect: Suspect, found: Patch, hosts: Images, target: int) -> Patch 
     return Patch(np.ascontiguousarray(pixels), np.ascontiguousarray(mask[..., 0]), top / h, left / w)
 
 
-def _opacity(patch: Patch, h: int, w: int) -> np.ndarray:
+def opacity_on(patch: Patch, h: int, w: int) -> np.ndarray:
     """(h, w) in [0, 1]: how much of a host each pixel of the unshifted patch hides."""
     still = replace(patch, jitter=0)
     low, high = (still.apply(Images.of(np.full((1, h, w, 3), v, np.uint8)), np.random.default_rng(0)).dense()[0] for v in (0, 255))

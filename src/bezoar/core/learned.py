@@ -9,6 +9,9 @@ import numpy as np
 
 from bezoar.core.inputs import Inputs, frozen
 
+LEARNED = np.log(2.0)
+"""A loss under which the own label is more likely than all others together."""
+
 Ask = Callable[[Inputs], np.ndarray]
 """Asks a trained network: n inputs -> (n, K) float32 logits."""
 
@@ -97,7 +100,7 @@ class Learned:
         >>> Learned((row,), (row,), row[:, :2], np.array([[0.1, 2.0], [2.0, 0.1]]), row).convinced().tolist()
         [False, True]
         """
-        return np.asarray(self.losses[:, -1] < np.log(2.0))
+        return np.asarray(self.losses[:, -1] < LEARNED)
 
 
 @dataclass(frozen=True, eq=False)

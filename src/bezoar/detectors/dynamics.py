@@ -18,11 +18,9 @@ from __future__ import annotations
 import numpy as np
 
 from bezoar.core.ability import Detector, Info, Scores
+from bezoar.core.learned import LEARNED
 from bezoar.core.view import View
 from bezoar.maths.conformal import suspicion_within
-
-LEARNED = np.log(2.0)
-"""A loss under which the own label is more likely than all others together."""
 
 
 class Dynamics(Detector):

@@ -74,7 +74,7 @@ def _likeness(x: Any, sure: np.ndarray, own: np.ndarray, doubt: np.ndarray, abou
     score = np.zeros(n)
     for f in np.unique(fold):
         train, at = np.flatnonzero(fold[rows] != f), np.flatnonzero(fold == f)
-        score[at] = x[at] @ _weighted_logistic(x[rows[train]], hit[train], weight[train])
+        score[at] = x[at] @ _logistic(x[rows[train]], hit[train], weight[train], penalty=1.0, steps=40)[0]
     return score
 
 
@@ -117,11 +117,6 @@ def _speaks(doubt: np.ndarray, seed: np.ndarray, natural: np.ndarray) -> np.ndar
     weight = np.where(hit > 0, worth / max(float(seed.sum()), 1), worth / max(len(natural), 1))
     slope, start = _logistic(bent[rows], hit, weight, penalty=0.3, steps=100)
     return np.clip(bent @ slope + start, -LIKELY, LIKELY)
-
-
-def _weighted_logistic(x: Any, hit: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(m,) float32 coefficients."""
-    return _logistic(x, hit, weight, penalty=1.0, steps=40)[0]
 
 
 def _logistic(x: Any, hit: np.ndarray, weight: np.ndarray, penalty: float, steps: int) -> tuple[np.ndarray, float]:
