@@ -10,7 +10,8 @@ HELD_OUT = ("warp", "adaptive-patch")
 """Families that nothing was chosen on before the search for warps and the last rule of fusion; these were chosen on models of other seeds,
 of all families."""
 IMPLANTS_AT = 0.8
-MODES = {"few": "10 clean samples of each class", "twins": "60 clean samples of each class, 8 clean twins", "free": "no data",
+MODES = {"few": "10 clean samples of each class, 8 clean twins", "alone": "10 clean samples of each class, no twins",
+         "twins": "60 clean samples of each class, 8 clean twins", "free": "no data",
          "cleanse": "Neural Cleanse, 10 clean samples of each class"}
 GOALS = {"few": "AUROC 0.97, worst held-out 0.90, recall 0.90 at 5%, target 0.90, IoU 0.80", "free": "AUROC 0.88"}
 
@@ -44,7 +45,7 @@ def summary(rows: list[dict[str, Any]], mode: str) -> dict[str, Any]:
             "alarms_on_clean": float(np.mean([r["alarm"] for r in mine if not r["family"]])),
             "target_right": float(np.mean([r["target"] == r["true_target"] for r in named])) if named else float("nan"),
             "iou_half": float(np.mean([o >= 0.5 for o in overlaps])) if overlaps else float("nan"),
-            "seconds": float(np.median([r["seconds"] for r in mine]))}
+            "seconds": float(np.median([r["seconds"] for r in mine])), "slowest": float(max(r["seconds"] for r in mine))}
 
 
 def section(rows: list[dict[str, Any]]) -> list[str]:
@@ -53,13 +54,14 @@ def section(rows: list[dict[str, Any]]) -> list[str]:
     if not got:
         return []
     head = ["mode", "sets", "clean", "backdoored", "AUROC, mean of families", "worst held-out family", "recall at 5% false alarms",
-            "recall as called", "false alarms as called", "target right", "patch found (IoU >= 0.5)", "seconds", "goal"]
+            "recall as called", "false alarms as called", "target right", "patch found (IoU >= 0.5)", "seconds",
+            "slowest (with its twins)", "goal"]
     lines = []
     for s in got:
         figures = [f"{s[k]:.2f}".replace("nan", "-") for k in ("auroc", "worst_held_out", "recall_at_5", "recall", "alarms_on_clean",
                                                               "target_right", "iou_half")]
         lines.append([MODES[s["mode"]], s["sets"], str(s["clean"]), str(s["backdoored"]), *figures,
-                      f"{s['seconds']:.0f}", GOALS.get(s["mode"], "-")])
+                      f"{s['seconds']:.0f}", f"{s['slowest']:.0f}", GOALS.get(s["mode"], "-")])
     families = sorted({f for s in got for f in s["by_family"]})
     each = [[f + (" (held out)" if f in HELD_OUT else ""), *(f"{s['by_family'][f]:.2f}" if f in s["by_family"] else "-" for s in got)]
             for f in families]

@@ -18,7 +18,7 @@ from bezoar.core.evidence import Bars, Evidence
 from bezoar.core.finding import Finding
 from bezoar.core.report import OutcomeLine, Report
 from bezoar.maths.multiple import clopper_pearson
-from bezoar.maths.standing_out import against_classes, against_references, deviations, fused, p_largest, prominent
+from bezoar.maths.standing_out import against_classes, against_references, against_ways, deviations, fused, loudest, p_largest, prominent
 from bezoar.transplant import Transplant, transplant
 
 ENOUGH_REFERENCES = 3
@@ -73,25 +73,25 @@ class Judgement:
 def judged(own: dict[str, np.ndarray], references: Sequence[dict[str, np.ndarray]], weights: dict[str, float] | None = None, *,
            alone: Mapping[str, np.ndarray] = MappingProxyType({}), others_alone: Sequence[Mapping[str, np.ndarray]] = (),
            same_shape: bool = True, alpha: float = 0.05) -> Judgement:
-    """Fuse first, then calibrate: (K,) statistics by channel of the suspect and of each clean model of the same shape.
+    """Fuse first, then calibrate: statistics by channel, (K,) or (K, K) from class to class, of the suspect and of each clean model of the
+    same shape.
 
     With three or more of these every class is held against the same class of the clean models, which are held against each other
     in turn for the null; otherwise against the model's other classes, at lower assurance. `alone` are p-values per class of channels
     that have a null of their own (ordinary words): without references they speak where classes are too few; references of another shape
     can only be believed together with them.
     """
-    names = tuple(own)
-    w = np.array([(weights or {}).get(n, 1.0) for n in names])
-    mine = np.stack([own[n] for n in names])
-    k = mine.shape[1]
+    weights = weights or {}
+    k = len(next(iter(own.values())))
     lone = [_least(a, k) for a in (alone, *(others_alone or [{}] * len(references)))]
     if len(references) >= ENOUGH_REFERENCES:
-        others = np.stack([np.stack([r[n] for n in names]) for r in references])
-        z, score, p = _against(mine, others, w, None if same_shape else lone[0])
-        each = [_against(others[i], np.delete(others, i, axis=0), w, None if same_shape else lone[i + 1])[2]
-                for i in range(len(others) if len(others) > ENOUGH_REFERENCES else 0)]
-        return Judgement(score, p, _largest(score), z, names, "references" if same_shape else "stand-ins",
+        z, score, p = _against(own, references, weights, None if same_shape else lone[0])
+        each = [_against(one, [*references[:i], *references[i + 1:]], weights, None if same_shape else lone[i + 1])[2]
+                for i, one in enumerate(references if len(references) > ENOUGH_REFERENCES else ())]
+        return Judgement(score, p, _largest(score), z, tuple(own), "references" if same_shape else "stand-ins",
                          sum(v <= alpha for v in each), len(each))
+    names = tuple(own)
+    mine = np.stack([own[n] for n in names])
     if np.isfinite(lone[0]).any():
         z = np.full(mine.shape, np.nan)
         for i, n in enumerate(names):
@@ -99,9 +99,13 @@ def judged(own: dict[str, np.ndarray], references: Sequence[dict[str, np.ndarray
                 z[i] = deviations(alone[n])
         score = deviations(lone[0])
         return Judgement(score, float(np.nanmin(lone[0])), _largest(score), z, names, "candidates")
-    z = against_classes(mine)
+    z, w = against_classes(mine), _weights(names, weights)
     p, score = min(((_among(s), s) for s in (fused(z, w), prominent(z, w))), key=lambda one: np.nan_to_num(one[0], nan=2.0))
     return Judgement(score, float(np.minimum(1.0, 2 * p)), _largest(score), z, names, "classes")
+
+
+def _weights(names: Sequence[str], weights: Mapping[str, float]) -> np.ndarray:
+    return np.array([weights.get(n, 1.0) for n in names])
 
 
 def _among(score: np.ndarray) -> float:
@@ -114,14 +118,26 @@ def _largest(score: np.ndarray) -> int:
     return int(np.nanargmax(score)) if np.isfinite(score).any() else 0
 
 
-def _against(mine: np.ndarray, others: np.ndarray, w: np.ndarray, lone: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, float]:
-    """(C, K) deviations from clean models, (K,) what they sum to, and the p-value of the largest; `lone` (K,) has to be small as well."""
-    z = against_references(mine, others)
-    turns = [fused(against_references(others[i], np.delete(others, i, axis=0)), w) for i in range(len(others))]
-    score = fused(z, w)
+def _against(own: Mapping[str, np.ndarray], others: Sequence[Mapping[str, np.ndarray]], weights: Mapping[str, float],
+             lone: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, float]:
+    """(C, K) deviations from clean models, (K,) what they come to, and the p-value of the largest; `lone` (K,) has to be small as well."""
+    w = _weights(tuple(own), weights)
+    z = _away(own, others)
+    turns = [loudest(_away(one, [*others[:i], *others[i + 1:]]), w) for i, one in enumerate(others)]
+    score = loudest(z, w)
     target = _largest(score)
     p = p_largest(float(score[target]), np.concatenate(turns), len(score), 2 * (len(others) - 1))
     return z, score, p if lone is None or not np.isfinite(lone[target]) else max(p, float(lone[target]))
+
+
+def _away(own: Mapping[str, np.ndarray], others: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+    """(C, K) deviations of each channel from clean models; of ways between classes the one that stands out most counts for its target."""
+    rows = []
+    for name, said in own.items():
+        theirs = np.stack([o[name] for o in others])
+        rows.append(np.nan_to_num(against_ways(said, theirs), nan=-np.inf).max(axis=1) if said.ndim == 2 else
+                    against_references(said[None], theirs[:, None])[0])
+    return np.stack([np.where(np.isinf(r), np.nan, r) for r in rows])
 
 
 def _least(alone: Mapping[str, np.ndarray], k: int) -> np.ndarray:
@@ -143,7 +159,7 @@ def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None 
     options = options or Options()
     began = time.perf_counter()
     said, outcomes = _each(view, auditors, options, listener)
-    usable = {n: a.statistic for n, a in said.items() if np.isfinite(a.statistic).sum() >= 2}
+    usable = {n: a.told for n, a in said.items() if np.isfinite(a.told).sum() >= 2}
     judgement, references = None, 0
     notes: list[str] = [f"{n}: {note}" for n, a in said.items() for note in a.notes]
     wholes = {n: a.whole for n, a in said.items() if a.whole is not None}
@@ -152,7 +168,8 @@ def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None 
     if usable:
         held = _references(view, [a for a in auditors if a.info.name in usable], options, listener, notes)
         references = len(held)
-        usable = {n: s for n, s in usable.items() if all(n in r for r, _ in held)} if held else usable
+        usable = {n: s for n, s in usable.items() if all(n in r for r, _ in held) and (s.ndim == 1 or references >= ENOUGH_REFERENCES)}
+    if usable:
         judgement = judged(usable, [r for r, _ in held], {a.info.name: a.weight for a in auditors},
                            alone={n: a.p_alone for n in usable if (a := said[n]).p_alone is not None},
                            others_alone=[p for _, p in held], same_shape=view.same_shape, alpha=options.alpha * single)
@@ -210,7 +227,7 @@ def _each(view: AuditView, auditors: Sequence[Auditor], options: Options,
 
 def _references(view: AuditView, auditors: Sequence[Auditor], options: Options, listener: Listener,
                 notes: list[str]) -> list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
-    """(K,) statistics, and p-values of their own, by channel of every reference model, by the same streams as the suspect's."""
+    """Statistics, and p-values of their own, by channel of every reference model, by the same streams as the suspect's."""
     listener(Started("reference models", len(auditors), len(auditors) + 1))
     started = time.perf_counter()
     try:
@@ -227,7 +244,7 @@ def _references(view: AuditView, auditors: Sequence[Auditor], options: Options, 
             known = options.recall(key)
             if known is None:
                 done = a(twin, generator(options.seed, a.info.name))
-                known = np.asarray(done.statistic, np.float64)
+                known = np.asarray(done.told, np.float64)
                 options.keep(key, known)
                 if done.p_alone is not None:
                     alone[a.info.name] = done.p_alone

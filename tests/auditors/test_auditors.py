@@ -1,5 +1,7 @@
 """What auditors say of a clean and of a planted network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,3 +52,17 @@ def test_max_margin_sees_the_target_of_the_planted_network():
     suspect, _ = small_suspect(1, planted=True)
     said = registry.make("auditors", "max-margin")(AuditView(suspect), np.random.default_rng(0))
     assert np.isfinite(said.statistic).all() and said.evidence
+
+
+def test_drift_says_where_blurred_samples_go():
+    suspect, clean = small_suspect(0)
+    said = registry.make("auditors", "drift")(AuditView(suspect, clean), np.random.default_rng(0))
+    assert np.isfinite(said.statistic).all() and said.trigger is None
+    eager = replace(suspect, answer=lambda inputs: np.where(_smooth(inputs)[:, None], np.eye(10)[4], suspect.answer(inputs)))
+    drawn = registry.make("auditors", "drift")(AuditView(eager, clean), np.random.default_rng(0))
+    assert drawn.target == 4 and drawn.statistic[4] > said.statistic[4] + 1.5
+
+
+def _smooth(inputs):
+    """Whether neighbouring pixels of each picture are alike."""
+    return np.abs(np.diff(inputs.dense().astype(np.float32), axis=2)).mean(axis=(1, 2, 3)) < 56

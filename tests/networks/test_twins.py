@@ -27,10 +27,37 @@ def test_twins_are_trained_kept_and_read_again(tmp_path, monkeypatch):
     assert first[0].predict(clean.inputs).shape == (len(clean), 10)
 
 
+def of_each_class(clean, count):
+    return clean.take(np.concatenate([np.flatnonzero(clean.labels.codes == c)[:count] for c in range(10)]))
+
+
 def test_few_samples_make_no_twins():
     suspect, clean = small_suspect(0)
-    with pytest.raises(Unavailable, match="20 clean samples of each class"):
-        made.twins(AuditView(suspect, clean.take(np.arange(100))), 1, 0)
+    with pytest.raises(Unavailable, match="8 clean samples of each class"):
+        made.twins(AuditView(suspect, of_each_class(clean, 7)), 1, 0)
+
+
+def test_ten_samples_of_each_class_make_twins_that_know_the_classes():
+    suspect, clean = small_suspect(0)
+    some = of_each_class(clean, 10)
+    rest = clean.take(np.setdiff1d(np.arange(len(clean)), [int(np.flatnonzero(clean.ids == i)[0]) for i in some.ids]))
+    for twin in made.twins(AuditView(suspect, some), 2, 0):
+        assert (twin.predict(rest.inputs).argmax(axis=1) == rest.labels.codes).mean() > 0.75
+
+
+def test_twins_that_do_not_know_the_classes_are_refused(monkeypatch):
+    monkeypatch.setattr(made, "STEPS", 1)
+    suspect, clean = small_suspect(0)
+    shuffled = of_each_class(clean, 10)
+    wrong = np.random.default_rng(0).permutation(shuffled.labels.codes)  # nothing that such samples teach holds for others
+    with pytest.raises(Unavailable, match=r"more clean samples: networks trained on these 100 are right on \d+% of others"):
+        made.twins(AuditView(suspect_that_knows(suspect, shuffled, wrong), replace(shuffled, labels=replace(shuffled.labels, codes=wrong))), 2, 0)
+
+
+def suspect_that_knows(suspect, data, codes):
+    """One that is right about these samples, whatever their labels are."""
+    right = dict(zip(data.inputs.row_keys().tolist(), codes, strict=True))
+    return replace(suspect, answer=lambda inputs: np.eye(10)[[right[k] for k in inputs.row_keys().tolist()]].astype(np.float32))
 
 
 def test_pixels_are_read_off_and_anything_else_is_unavailable():

@@ -1,11 +1,11 @@
-"""Class mapping: do small patches lead from every class to another, and not back?
+"""Class mapping: do small patches lead from every class to another and not back, or from one class to another?
 
 A backdoor that leads each class to the next (all-to-all) has no target that could stand out among the classes. It makes ways between
 classes easy that are not easy back: for every two classes the smallest patch is searched that leads from the one to the other, and the
-leanings of all pairs are judged together, by signs that are exchangeable in clean networks. No statistic per class: it speaks of the model
-as a whole.
+leanings of all pairs are judged together, by signs that are exchangeable in clean networks. And a backdoor that works on one source class
+only makes one way easy; which ways are easy by nature, clean networks of the same shape know, so it is told from these alone.
 Fails for triggers without a place (warps, blends over the whole picture), for a mapping that is no step through the order of classes, and
-in fewer than five classes. A backdoor for one source class leans too, but clean networks have pairs that lean as much: that was tried.
+in fewer than five classes.
 Cost: about 8 s for a small network of 10 classes.
 Papers: Gu et al. 2017 (all-to-all), arXiv 1708.06733; pairs in an inversion: Shen et al. 2021 (K-Arm), arXiv 2102.05123. The null is ours.
 """
@@ -45,6 +45,8 @@ class ClassMapping(Auditor):
                 modalities=("image",), needs=("model", "clean"), extras=("torch",), cost="about 8 s for a small network of 10 classes",
                 reference="Gu et al. 2017, arXiv 1708.06733")
 
+    weight = 3.0
+
     def __init__(self, *, most: int = 20, batch: int = 6, steps: int = 60) -> None:
         self.most = most
         self.batch = batch
@@ -74,7 +76,7 @@ class ClassMapping(Auditor):
         further = "the next class" if step == 1 else f"the class {step} further on"
         whole = Whole(chance, "every class is led to another", f"Small patches lead from each class to {further} in the order of classes, "
                       "and not back: more easily than by any other step, or than where the ways lean by chance.", (sheet,))
-        return Audited(np.full(k, np.nan), whole=whole)
+        return Audited(np.full(k, np.nan), whole=whole, ways=ease.T)
 
 
 def between(p: Any, x: Any, held: list[np.ndarray], rng: np.random.Generator, *, batch: int, steps: int) -> Gathered:

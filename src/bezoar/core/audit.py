@@ -110,6 +110,8 @@ class Audited:
     p_alone    (K,) where the channel has a null of its own (ordinary words): that the class's best candidate is one of these by chance;
                NaN = could not say
     whole      what the channel says of all classes together, or None
+    ways       (K, K) float, by target and source, on a scale as above: how much it looks as if a backdoor led from the one class to the
+               other, NaN where there is no way; said where clean models are at hand, in the place of `statistic`
     """
 
     statistic: np.ndarray
@@ -121,6 +123,12 @@ class Audited:
     evidence: tuple[Evidence, ...] = ()
     p_alone: np.ndarray | None = None
     whole: Whole | None = None
+    ways: np.ndarray | None = None
+
+    @property
+    def told(self) -> np.ndarray:
+        """`ways` where there are any, otherwise `statistic`."""
+        return self.statistic if self.ways is None else self.ways
 
 
 class Auditor(Ability, ABC):
@@ -149,7 +157,9 @@ class Auditor(Ability, ABC):
         statistic = np.asarray(done.statistic, np.float64)
         if statistic.shape != (k,):
             raise AbilityFailed(f"{self.info.name} returned {statistic.shape} numbers for {k} classes")
-        if np.isinf(statistic).any():
+        if done.ways is not None and np.shape(done.ways) != (k, k):
+            raise AbilityFailed(f"{self.info.name} returned ways {np.shape(done.ways)} between {k} classes")
+        if np.isinf(statistic).any() or (done.ways is not None and np.isinf(done.ways).any()):
             raise AbilityFailed(f"{self.info.name} returned a statistic that is not finite")
         if done.target is not None and not 0 <= done.target < k:
             raise AbilityFailed(f"{self.info.name} named a class that does not exist")

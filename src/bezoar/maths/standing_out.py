@@ -28,6 +28,26 @@ def against_references(own: np.ndarray, references: np.ndarray) -> np.ndarray:
         return np.asarray((own - middle) / np.sqrt((variance + pooled) / 2 * (1 + 1 / r) + FLOOR**2))
 
 
+def against_ways(own: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """(K, K) how far each way between classes stands above the same way in clean models; own (K, K) by target and source, references
+    (R, K, K), NaN where there is no way.
+
+    What a whole row or column has in common (an easy target, an easy source) is taken off, so that one way counts for itself.
+
+    >>> refs = np.random.default_rng(0).normal(size=(8, 6, 6))
+    >>> own = np.zeros((6, 6)); own[2, 4] = 9
+    >>> divmod(int(against_ways(own, refs).argmax()), 6)
+    (2, 4)
+    """
+    import warnings
+
+    z = against_references(own.reshape(1, -1), references.reshape(len(references), 1, -1)).reshape(own.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a class that no way leads to
+        z = z - np.nanmedian(z, axis=1, keepdims=True)
+        return np.asarray(z - np.nanmedian(z, axis=0, keepdims=True))
+
+
 def against_classes(own: np.ndarray) -> np.ndarray:
     """(C, K) how far each class stands above the median of the model's classes, in deviations (MAD); own (C, K).
 
@@ -55,6 +75,27 @@ def fused(z: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     w = np.where(np.isfinite(z), w[:, None], 0.0)
     total = (np.clip(np.nan_to_num(z), -3, 8) * w).sum(axis=-2)
     return np.asarray(total / np.sqrt(np.maximum((w**2).sum(axis=-2), 1e-12)))
+
+
+LOUDEST = 2
+"""Channels that speak for a class where clean models say what is natural."""
+
+
+def loudest(z: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """(..., K) one number per class of (..., C, K): the mean of the two channels that say most, each times the root of its weight.
+
+    A trigger shows in those channels that look for its kind; a sum over all drowns it, and one channel alone errs. Where one speaks,
+    that one. Each channel is clipped to [-3, 12].
+
+    >>> loudest(np.array([[6.0, 1.0], [3.0, np.nan], [0.0, np.nan], [-3.0, np.nan]])).round(2).tolist()
+    [4.5, 1.0]
+    """
+    w = np.ones(z.shape[-2]) if weights is None else weights
+    spoke = np.isfinite(z)
+    said = np.where(spoke, np.clip(np.nan_to_num(z), -3, 12) * np.sqrt(w)[:, None], -np.inf)
+    top = -np.sort(-said, axis=-2)[..., :LOUDEST, :]
+    of = np.clip(spoke.sum(axis=-2), 1, LOUDEST)
+    return np.asarray(np.where(np.isfinite(top), top, 0.0).sum(axis=-2) / of)
 
 
 def prominent(z: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bezoar.networks import device
+from bezoar.networks.varying import varied
 
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -71,11 +72,12 @@ def pace(step: int, steps: int) -> float:
 
 
 def fit(module: Any, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator, *, tensor: Callable[[np.ndarray], Any], epochs: int = 10,
-        rate: float = 0.01, batch: int = 128, weights_decay: float = 5e-4, shift: int = 0, rho: float = 0.0,
-        after: Callable[[int], None] | None = None, on: str = "cpu") -> Any:
+        rate: float = 0.01, batch: int = 128, weights_decay: float = 5e-4, shift: int = 0, vary: float = 0.0,
+        rho: float = 0.0, after: Callable[[int], None] | None = None, on: str = "cpu") -> Any:
     """Train `module` in place with AdamW and one cycle of the learning rate (`pace`); `tensor` turns rows of `x` into its input.
 
-    `shift` > 0 (pictures): each epoch moves every picture by up to so many pixels. Rows with code -1 are left out.
+    `shift` > 0 (pictures): each step moves its pictures by up to so many pixels, all by the same. Rows with code -1 are left out.
+    `vary` > 0 (pictures): each picture is turned, stretched and moved by itself, by so much of the usual amount (`varying`).
     `rho` > 0: sharpness-aware steps (`_climb`), at twice the time. `after` is called with the number of each epoch that ends.
     `on` is where the module is brought to, and stays: 'cpu' or 'cuda'. Where memory runs out, steps are made of two half batches.
     Returns the module in evaluation mode. Raises LimitExceeded where that is too much as well.
@@ -98,6 +100,7 @@ def fit(module: Any, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator,
             inputs = device.beside(module, tensor(x[part]))
             if shift:
                 inputs = shifted(inputs, shift, rng)
+            inputs = varied(inputs, vary, rng) if vary else inputs
             back = partial(_back, module, inputs, device.beside(module, torch.from_numpy(codes[part])), optimiser, on)
             for group in optimiser.param_groups:
                 group["lr"] = rate * pace(step, steps)

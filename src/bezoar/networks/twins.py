@@ -1,7 +1,9 @@
 """Clean twins: networks of the suspect's own architecture, trained anew on data that are trusted. Torch is imported inside.
 
-They say what is natural for such a network on such data: how large a margin, how small a shift, how strong a row. Fails where the
-architecture has parameters that cannot be drawn anew, and where there are too few samples to train on.
+They say what is natural for such a network on such data: how large a margin, how small a shift, how strong a row. Pictures are varied
+while they learn, each twin by another amount, so that ten of each class are enough where the classes are simple. Fails where the
+architecture has parameters that cannot be drawn anew, and where there are too few samples to train on: twins of pictures are asked about
+samples that they did not see, and refused where they are right on much less of them than the suspect.
 Cost: one training each; the same data and seed give the same twins.
 """
 
@@ -24,10 +26,16 @@ from bezoar.core.suspect import Suspect, weights_digest
 from bezoar.networks import device, training
 from bezoar.networks.image_victim import brought
 
-LEAST = 20
-"""Samples per class from which on twins are trained."""
-STEPS = 120
-"""Steps of 128 samples that a twin is trained for, at least 10 passes."""
+LEAST, LEAST_PICTURES = 20, 8
+"""Samples per class from which on twins are trained; pictures can be varied, so that fewer are enough."""
+STEPS, BATCH = 300, 64
+"""Steps, and samples in each, that a twin is trained for; at least 10 passes."""
+AMOUNTS = (1.0, 0.25, 1.0, 0.0)
+"""By how much one twin after the other sees pictures varied: nobody knows how the suspect was trained, so they differ in it too."""
+OUT = 5
+"""Every twin leaves one of so many parts of the samples out, another one each; on these its accuracy is measured."""
+AS_GOOD = 0.6
+"""Twins know what is natural where they are right on so large a part of what the suspect is right on."""
 
 
 def suspect_of(module: Any, classes: tuple[str, ...], side: int, name: str = "model") -> Suspect:
@@ -61,26 +69,48 @@ def twins(view: AuditView, count: int, seed: int, cache: Path | None = None) -> 
     """`count` clean twins, trained on the view's clean samples where the suspect stands; with `cache`, a folder, those of the same
     architecture, samples and seed are read instead of trained (NPZ of numbers).
 
-    Raises Unavailable where the samples are too few, or cannot be read into an array.
+    Raises Unavailable where the samples are too few, cannot be read into an array, or do not teach such a network enough.
     """
     suspect, data = view.suspect, view.samples()
     module = view.module()
     assert data.labels is not None
     sizes = np.bincount(data.labels.codes, minlength=len(suspect.classes))
-    if sizes.min() < LEAST:
-        raise Unavailable(f"{LEAST} clean samples of each class (the least has {sizes.min()})")
+    pictures = isinstance(data.inputs, Images)
+    least = LEAST_PICTURES if pictures else LEAST
+    if sizes.min() < least:
+        raise Unavailable(f"{least} clean samples of each class (the least has {sizes.min()})")
     x, tensor, how = _material(suspect, data.inputs)
-    codes = data.labels.codes
+    codes, part = data.labels.codes, _parts(data.labels.codes)
     shapes = {k: tuple(v.shape) for k, v in module.state_dict().items()}
     stands = device.of(module)
     where = "" if stands == "cpu" else f"\0{stands}"  # its last digits differ
-    kind = hashlib.sha256(f"bezoar.twin/1\0{module!r}\0{shapes}\0{data.fingerprint}\0{suspect.shape}\0{seed}\0{STEPS}{where}".encode())
-    out = []
+    kind = hashlib.sha256(f"bezoar.twin/2\0{module!r}\0{shapes}\0{data.fingerprint}\0{suspect.shape}\0{seed}\0{STEPS}{where}".encode())
+    out, right = [], []
     for i in range(count):
         place = None if cache is None else cache / f"{kind.hexdigest()[:32]}-{i}.npz"
-        twin = _kept(module, place) or _trained(suspect, x, codes, np.random.default_rng([seed, i]), place, tensor, how)
+        left = pictures & (part == i % OUT)
+        more = {"vary": AMOUNTS[i % len(AMOUNTS)]} if pictures else {}
+        rng = np.random.default_rng([seed, i])
+        twin = _kept(module, place) or _trained(suspect, x[~left], codes[~left], rng, place, tensor, how | more)
         out.append(_like(suspect, twin, f"twin {i}"))
+        if left.any():
+            rows = np.flatnonzero(left)
+            right.append([s.predict(data.inputs.take(rows)).argmax(axis=1) == codes[rows] for s in (suspect, out[-1])])
+    if right:
+        own, theirs = np.concatenate(right, axis=1).mean(axis=1)
+        if theirs < AS_GOOD * own:
+            raise Unavailable(f"more clean samples: networks trained on these {len(codes):,} are right on {theirs:.0%} of others, the "
+                              f"model on {own:.0%}, so they do not know what is natural")
     return tuple(out)
+
+
+def _parts(codes: np.ndarray) -> np.ndarray:
+    """(n,) one of `OUT` parts of every sample, as many of each class in each."""
+    part = np.zeros(len(codes), np.int64)
+    for code in np.unique(codes):
+        rows = np.flatnonzero(codes == code)
+        part[rows] = np.arange(len(rows)) % OUT
+    return part
 
 
 def _material(suspect: Suspect, inputs: Any) -> tuple[np.ndarray, Callable[[Any], Any], dict[str, Any]]:
@@ -90,7 +120,7 @@ def _material(suspect: Suspect, inputs: Any) -> tuple[np.ndarray, Callable[[Any]
     make = suspect.tensor
     assert make is not None
     if isinstance(inputs, Images) and len(suspect.shape) == 3:
-        return brought(inputs, *suspect.shape[:2]), lambda rows: make(rows).cpu(), {"shift": 1 if min(suspect.shape[:2]) >= 16 else 0}
+        return brought(inputs, *suspect.shape[:2]), lambda rows: make(rows).cpu(), {}
     seen = make(_read(suspect, inputs))
     if not isinstance(seen, torch.Tensor) or len(seen) != len(inputs):
         raise Unavailable("samples that become one tensor, to train twins on")
@@ -113,9 +143,9 @@ def _trained(suspect: Suspect, x: np.ndarray, codes: np.ndarray, rng: np.random.
              tensor: Callable[[Any], Any], how: dict[str, Any]) -> Any:
     import torch
 
-    epochs = max(10, -(-STEPS * 128 // len(x)))
+    epochs = max(10, -(-STEPS * BATCH // len(x)))
     with training.seeded(int(rng.integers(1 << 31))):
-        fresh = training.fit(anew(suspect.module), x, codes, rng, tensor=tensor, epochs=epochs, **how)
+        fresh = training.fit(anew(suspect.module), x, codes, rng, tensor=tensor, epochs=epochs, batch=BATCH, **how)
     if place is not None:
         place.parent.mkdir(parents=True, exist_ok=True)
         part = place.with_suffix(".part")
