@@ -36,7 +36,7 @@ from measure import interval
 CACHE = Path(tempfile.gettempdir()) / "bezoar-victims"
 SHARE = 0.05
 IMPLANTED = 0.8
-PARTS = ("networks/tuning.py", "networks/training.py", "networks/builds.py", "core/model_repair.py", "mending.py")
+PARTS = ("networks/tuning.py", "networks/training.py", "networks/varying.py", "networks/builds.py", "core/model_repair.py", "mending.py")
 KNOWS = {"unlearn": ("clean", "trigger"), "retrain": ("clean", "training", "flagged"), "unlearn-flagged": ("clean", "training", "flagged"),
          "clp": ()}
 """What each repair is told; the others see clean samples alone."""
@@ -180,7 +180,7 @@ def version_of(repair: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="cases whose name holds this")
-    parser.add_argument("--repairs", default="unlearn,retrain,ft-sam,fst,i-bau,nad,anp,fine-prune,fine-tune,clp,unlearn-flagged")
+    parser.add_argument("--repairs", default="unlearn,distil,retrain,ft-sam,fst,i-bau,nad,anp,fine-prune,fine-tune,clp,unlearn-flagged")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0, help="first seed; development uses 100 and above")
     parser.add_argument("--minutes", type=float, default=60)

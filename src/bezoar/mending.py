@@ -20,7 +20,7 @@ from bezoar.core.model_repair import ModelRepair, RepairCase, Samples
 from bezoar.core.trigger import Trigger
 from bezoar.maths.multiple import clopper_pearson
 
-PREFERENCE = ("retrain", "unlearn", "ft-sam", "i-bau", "fst", "nad", "anp", "fine-prune", "fine-tune", "clp")
+PREFERENCE = ("retrain", "distil", "unlearn", "ft-sam", "i-bau", "fst", "nad", "anp", "fine-prune", "fine-tune", "clp")
 """Best first; a repair on the shelf that is not named here comes last."""
 NOT_NEEDED = "a better one was accepted"
 LEAST_CHECKED = 10

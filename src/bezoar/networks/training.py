@@ -73,11 +73,13 @@ def pace(step: int, steps: int) -> float:
 
 def fit(module: Any, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator, *, tensor: Callable[[np.ndarray], Any], epochs: int = 10,
         rate: float = 0.01, batch: int = 128, weights_decay: float = 5e-4, shift: int = 0, vary: float = 0.0,
-        rho: float = 0.0, after: Callable[[int], None] | None = None, on: str = "cpu") -> Any:
+        rho: float = 0.0, loss: Callable[[Any, Any, Any], Any] | None = None, after: Callable[[int], None] | None = None,
+        on: str = "cpu") -> Any:
     """Train `module` in place with AdamW and one cycle of the learning rate (`pace`); `tensor` turns rows of `x` into its input.
 
     `shift` > 0 (pictures): each step moves its pictures by up to so many pixels, all by the same. Rows with code -1 are left out.
     `vary` > 0 (pictures): each picture is turned, stretched and moved by itself, by so much of the usual amount (`varying`).
+    `loss` of the module, inputs and own codes; None: the cross entropy.
     `rho` > 0: sharpness-aware steps (`_climb`), at twice the time. `after` is called with the number of each epoch that ends.
     `on` is where the module is brought to, and stays: 'cpu' or 'cuda'. Where memory runs out, steps are made of two half batches.
     Returns the module in evaluation mode. Raises LimitExceeded where that is too much as well.
@@ -101,7 +103,8 @@ def fit(module: Any, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator,
             if shift:
                 inputs = shifted(inputs, shift, rng)
             inputs = varied(inputs, vary, rng) if vary else inputs
-            back = partial(_back, module, inputs, device.beside(module, torch.from_numpy(codes[part])), optimiser, on)
+            own = device.beside(module, torch.from_numpy(codes[part]))
+            back = partial(_back, module, inputs, own, optimiser, on, loss or _cross_entropy)
             for group in optimiser.param_groups:
                 group["lr"] = rate * pace(step, steps)
             step += 1
@@ -131,16 +134,20 @@ def norms(module: Any) -> list[Any]:
     return [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
-def _back(module: Any, inputs: Any, own: Any, optimiser: Any, on: str, pieces: int) -> None:
-    """The slope of the mean cross entropy, the rows taken in so many pieces."""
+def _cross_entropy(module: Any, inputs: Any, own: Any) -> Any:
     from torch.nn import functional
 
+    return functional.cross_entropy(module(inputs).float(), own)
+
+
+def _back(module: Any, inputs: Any, own: Any, optimiser: Any, on: str, loss: Callable[[Any, Any, Any], Any], pieces: int) -> None:
+    """The slope of the mean loss, the rows taken in so many pieces."""
     optimiser.zero_grad(set_to_none=True)
     pieces = pieces if len(own) >= 4 else 1
     for some, codes in zip(inputs.chunk(pieces), own.chunk(pieces), strict=True):
         with device.precision(on):
-            loss = functional.cross_entropy(module(some).float(), codes)
-        (loss if pieces == 1 else loss * (len(codes) / len(own))).backward()
+            lost = loss(module, some, codes)
+        (lost if pieces == 1 else lost * (len(codes) / len(own))).backward()
 
 
 def _climb(module: Any, rho: float, back: Callable[[], Any]) -> None:
