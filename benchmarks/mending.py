@@ -6,7 +6,9 @@
 
 A repair sees 5% of the training rows, clean; what else it is told stands in the row (`knows`): nothing, "clean", the planted "trigger",
 or the true "flagged" rows of the training data. Attack success and accuracy are measured on test samples. `twin` is the re-activated
-success on a model that never had the backdoor: what ten poisoned samples teach anew.
+success on a model that never had the backdoor: what ten poisoned samples teach anew. `plan` is what `bezoar repair` hands out: repairs
+that know clean samples and the trigger, in its order, until one keeps to its limits on as many trusted samples again; all figures of it are
+measured on the others.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import realdata
 from bezoar import mending, registry
-from bezoar.core.errors import BezoarError
+from bezoar.core.errors import BezoarError, Unavailable
 from bezoar.core.model_repair import RepairCase, Samples
 from bezoar.networks.image_victim import Trained, brought
 from bezoar.networks.training import pictures
@@ -37,7 +39,9 @@ CACHE = Path(tempfile.gettempdir()) / "bezoar-victims"
 SHARE = 0.05
 IMPLANTED = 0.8
 PARTS = ("networks/tuning.py", "networks/training.py", "networks/varying.py", "networks/builds.py", "core/model_repair.py", "mending.py")
-KNOWS = {"unlearn": ("clean", "trigger"), "retrain": ("clean", "training", "flagged"), "unlearn-flagged": ("clean", "training", "flagged"),
+PLAN = "plan"
+KNOWS = {PLAN: ("clean", "trigger"), "unlearn": ("clean", "trigger"), "retrain": ("clean", "training", "flagged"),
+         "unlearn-flagged": ("clean", "training", "flagged"),
          "clp": ()}
 """What each repair is told; the others see clean samples alone."""
 GOALS = {"patch": (0.03, 0.015), "retrain": (0.015, 0.01)}
@@ -79,6 +83,7 @@ class Made:
     """A trained model, what a repair may know of it, and what it is tested with."""
 
     everything: RepairCase
+    check: Samples
     test: Samples
     twin: Any
 
@@ -104,7 +109,10 @@ def made(case: Case, seed: int) -> Made:
     target = None if poisoned.target is None else classes.index(poisoned.target)
     whole = RepairCase(model.module, pictures, len(classes), clean=samples(clean), training=samples(poisoned.data),
                        flagged=poisoned.truth, trigger=poisoned.trigger, target=target)
-    return Made(whole, samples(test), twin.module)
+    tested = samples(test)
+    order = np.random.default_rng([seed, 13]).permutation(len(tested))
+    check, rest = tested.take(order[:len(clean)]), tested.take(np.sort(order[len(clean):]))
+    return Made(whole, check, rest, twin.module)
 
 
 def told(everything: RepairCase, repair: str) -> RepairCase:
@@ -133,10 +141,9 @@ def run(case: Case, seed: int, repairs: list[str], ledger: Ledger, stop: float) 
                "knows": ", ".join(KNOWS.get(repair, ("clean",))) or "nothing", "asr_before": success, "implanted": success >= IMPLANTED,
                "accuracy_before": before.accuracy.value, "twin": twin, "clean": len(model.everything.clean or ()), "error": ""}
         if success >= IMPLANTED:
-            ability = registry.make("repairs", repair.removesuffix("-flagged"))
             started = time.process_time()
             try:
-                module = ability(told(model.everything, repair), np.random.default_rng([seed, 11]))
+                module, row["chosen"] = planned(model, seed) if repair == PLAN else (one(model.everything, repair, seed), repair)
                 row["seconds"] = time.process_time() - started
                 after = mending.measure(ground, module)
                 row |= {"asr_after": after.success["recovered"].value, "accuracy_after": after.accuracy.value,
@@ -145,6 +152,21 @@ def run(case: Case, seed: int, repairs: list[str], ledger: Ledger, stop: float) 
                 row["error"] = str(error)
         ledger.add(row)
         print({k: v for k, v in row.items() if k not in ("version", "dataset", "family")}, flush=True)
+
+
+def one(everything: RepairCase, repair: str, seed: int) -> Any:
+    """The module that one repair leaves."""
+    return registry.make("repairs", repair.removesuffix("-flagged"))(told(everything, repair), np.random.default_rng([seed, 11]))
+
+
+def planned(model: Made, seed: int) -> tuple[Any, str]:
+    """The module that the plan accepts, and by which repair. Raises Unavailable where it accepts none."""
+    case = told(model.everything, PLAN)
+    repairs = [r for r in mending.candidates(case) if set(r.info.needs) <= case.has]
+    done = mending.mend(case, model.check, repairs=repairs, seed=seed)
+    if done.chosen is None:
+        raise Unavailable("a repair that keeps to the limits")
+    return done.module, done.chosen.name
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -173,14 +195,17 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def version_of(repair: str) -> str:
     """Changes with any code that can change a figure of that repair."""
-    own = registry.get("repairs", repair.removesuffix("-flagged")).__module__.rsplit(".", 1)[1]
-    return _hash([SOURCE / part for part in (*PARTS, f"repairs/{own}.py")])
+    shelf = registry.shelf("repairs")
+    used = list(shelf) if repair == PLAN else [repair.removesuffix("-flagged")]
+    files = [f"repairs/{registry.get('repairs', n).__module__.rsplit('.', 1)[1]}.py" for n in used]
+    return _hash([SOURCE / part for part in (*PARTS, *files)])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="cases whose name holds this")
-    parser.add_argument("--repairs", default="unlearn,distil,retrain,ft-sam,fst,i-bau,nad,anp,fine-prune,fine-tune,clp,unlearn-flagged")
+    parser.add_argument("--repairs", default="plan,unlearn,distil,retrain,ft-sam,fst,i-bau,nad,anp,"
+                        "fine-prune,fine-tune,clp,unlearn-flagged")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0, help="first seed; development uses 100 and above")
     parser.add_argument("--minutes", type=float, default=60)

@@ -168,7 +168,8 @@ def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None 
     if usable:
         held = _references(view, [a for a in auditors if a.info.name in usable], options, listener, notes)
         references = len(held)
-        usable = {n: s for n, s in usable.items() if all(n in r for r, _ in held) and (s.ndim == 1 or references >= ENOUGH_REFERENCES)}
+        silent = {a.info.name for a in auditors if a.relative and references < ENOUGH_REFERENCES}
+        usable = {n: s for n, s in usable.items() if n not in silent and all(n in r for r, _ in held)}
     if usable:
         judgement = judged(usable, [r for r, _ in held], {a.info.name: a.weight for a in auditors},
                            alone={n: a.p_alone for n in usable if (a := said[n]).p_alone is not None},
@@ -303,8 +304,8 @@ def _verdict(j: Judgement | None, findings: Sequence[Finding], outcomes: Sequenc
     if j is None:
         return "inconclusive", "no check could say anything about this model"
     if not np.isfinite(j.p_value):
-        return "inconclusive", (f"{len(j.score)} classes are too few to hold one against the others; with 20 clean samples of each class "
-                                "and standard effort clean models of the same shape are trained for comparison")
+        return "inconclusive", (f"{len(j.score)} classes are too few to hold one against the others; with 8 clean pictures, or 20 texts "
+                                "or rows, of each class and standard effort clean models of the same shape are trained for comparison")
     if failed:
         return "inconclusive", "nothing found, and these checks failed: " + ", ".join(failed)
     if j.p_value <= options.alpha:

@@ -52,10 +52,12 @@ def _shown(trigger: dict[str, Any]) -> str:
     return drawn.figure(seen, drawn.Album())
 
 
-def rows(measured: dict[str, Any]) -> list[tuple[str, dict[str, Any], bool]]:
-    """(what, share, whether less is better) of everything that was measured."""
+def rows(measured: dict[str, Any], beside: dict[str, Any] | None = None) -> list[tuple[str, dict[str, Any], bool]]:
+    """(what, share, whether less is better) of everything that was measured; the same lines as of `beside`."""
+    both = [m["without"] for m in (measured, beside) if m is not None]
     return [("accuracy", measured["accuracy"], False), *((f"success, {k} trigger", v, True) for k, v in measured["success"].items()),
-            *((f"goes there without the {k} trigger", v, True) for k, v in measured["without"].items() if v["share"]),
+            *((f"goes there without the {k} trigger", v, True) for k, v in measured["without"].items()
+              if any(w[k]["share"] for w in both)),
             *((f"success after re-activation, {k} trigger", v, True) for k, v in measured["reactivated"].items())]
 
 
@@ -65,18 +67,22 @@ def figures(before: dict[str, Any], after: dict[str, Any] | None) -> list[str]:
     >>> share = {"share": 0.5, "low": 0.4, "high": 0.6}
     >>> figures(*[{"accuracy": share, "success": {}, "without": {}, "reactivated": {}}] * 2)
     ['accuracy 50.0% to 50.0% (40.0% to 60.0%)']
+    >>> none = {"share": 0.0, "low": 0.0, "high": 0.1}
+    >>> some, more = ({"accuracy": share, "success": {}, "without": {"known": w}, "reactivated": {}} for w in (none, share))
+    >>> len(figures(some, more)), len(figures(some, some))  # nothing went there before
+    (2, 1)
     """
     if after is None:
         return []
     return [f"{what} {a['share']:.1%} to {b['share']:.1%} ({b['low']:.1%} to {b['high']:.1%})"
-            for (what, a, _), (_, b, _) in zip(rows(before), rows(after), strict=True)]
+            for (what, a, _), (_, b, _) in zip(rows(before, after), rows(after, before), strict=True)]
 
 
 def bars(before: dict[str, Any], after: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Bars in pixels, their intervals as whiskers."""
     out = []
-    later = rows(after) if after is not None else [(w, None, b) for w, _, b in rows(before)]
-    for (what, first, _), (_, second, _) in zip(rows(before), later, strict=True):
+    later = rows(after, before) if after is not None else [(w, None, b) for w, _, b in rows(before)]
+    for (what, first, _), (_, second, _) in zip(rows(before, after), later, strict=True):
         pair = [("before", first), *([("after", second)] if second is not None else [])]
         out.append({"what": html_line(what), "bars": [
             {"when": when, "width": round(_WIDE * s["share"], 1), "low": round(_WIDE * s["low"], 1), "high": round(_WIDE * s["high"], 1),

@@ -75,7 +75,7 @@ def test_a_black_box_is_asked_about_known_triggers(planted):
 
     said = auditing.audit(lambda x: suspect.predict(Images.of(x)), data=clean)
     ran = {o.ability for o in said.outcomes if o.status in ("found", "nothing")}
-    assert ran == {"known-triggers"}
+    assert ran == {"drift", "known-triggers"}
     (finding,) = said.findings
     assert finding.target == TARGET and finding.confirmed
 

@@ -46,6 +46,7 @@ class ClassMapping(Auditor):
                 reference="Gu et al. 2017, arXiv 1708.06733")
 
     weight = 3.0
+    relative = True
 
     def __init__(self, *, most: int = 20, batch: int = 6, steps: int = 60) -> None:
         self.most = most

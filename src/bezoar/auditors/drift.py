@@ -32,6 +32,7 @@ class Drift(Auditor):
     info = Info(name="drift", summary="whether blurred samples drift to one class", threats=("model-backdoor",), modalities=("image",),
                 needs=("clean",), cost="three answers per sample", reference="Kolouri et al. 2020, arXiv 1906.10842")
     weight = 1.0
+    relative = True
 
     def __init__(self, *, most: int = 200) -> None:
         self.most = most

@@ -134,11 +134,13 @@ class Audited:
 class Auditor(Ability, ABC):
     """A model -> a statistic per class. Authors write `audit`.
 
-    `weight` is how much it counts beside the others, from what it was worth on models made for development.
+    `weight` is how much it counts beside the others, from what it was worth on models made for development; `relative`: what it says of
+    single classes counts beside clean models only, as nature makes as much of it.
     """
 
     shelf = "auditors"
     weight: ClassVar[float] = 1.0
+    relative: ClassVar[bool] = False
 
     @abstractmethod
     def audit(self, view: AuditView, rng: np.random.Generator) -> Audited:
