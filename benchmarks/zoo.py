@@ -4,9 +4,9 @@
     python benchmarks/zoo.py audit                 # every model that is there, in each mode; rows to benchmarks/results/zoo.json
     python benchmarks/zoo.py show
 
-Modes: `few` 10 clean samples of each class, held against eight clean twins trained on them; `alone` the same samples, held against the
-model's own classes; `twins` 60 clean samples of each class; `free` without data; `cleanse` Neural Cleanse with the samples of `few`.
-Twins are trained once for all models of a dataset, a network and a draw of samples: the slowest row holds what they cost.
+Modes: `few` 10 clean samples of each class, held against the model's own classes; `twins` 60 clean samples of each class, held against
+clean twins trained on them; `free` without data; `cleanse` Neural Cleanse with the samples of `few`. Twins are trained once for all models
+of a dataset and a network: the slowest row holds what they cost.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ from ledger import RESULTS, Ledger, version_of_audit
 from zoo_figures import HELD_OUT, MODES, summary
 
 FEW, MANY = 10, 60
-DRAWS = 2
-"""Draws of the few samples, so that clean twins can be shared."""
 TWINS = 8
 DATASETS = ("digits", "mnist", "gtsrb", "cifar")
 
@@ -51,7 +49,7 @@ class Auditing:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._twins: dict[tuple[str, str, str], tuple[Suspect, ...]] = {}
+        self._twins: dict[tuple[str, str], tuple[Suspect, ...]] = {}
         self._known: dict[str, Any] = {}
 
     def options(self, key: str) -> audits.Options:
@@ -64,11 +62,11 @@ class Auditing:
         suspect = zoo.suspect(entry, self.folder)
         if mode == "free":
             return AuditView(suspect)
-        clean = zoo.few(entry.dataset, MANY, 0) if mode == "twins" else zoo.few(entry.dataset, FEW, entry.seed % DRAWS)
-        return AuditView(suspect, clean, references=None if mode == "alone" else lambda: self.twins(entry, suspect, clean))
+        clean = zoo.few(entry.dataset, MANY, 0) if mode == "twins" else zoo.few(entry.dataset, FEW, entry.seed)
+        return AuditView(suspect, clean, references=None if mode != "twins" else lambda: self.twins(entry, suspect, clean))
 
     def twins(self, entry: zoo.Entry, suspect: Suspect, clean: Dataset) -> tuple[Suspect, ...]:
-        key = (entry.dataset, entry.network, clean.fingerprint)
+        key = (entry.dataset, entry.network)
         if key not in self._twins:
             self._twins[key] = twins(AuditView(suspect, clean), TWINS, 0, self.folder / "twins")
         return self._twins[key]

@@ -10,7 +10,7 @@ HELD_OUT = ("warp", "adaptive-patch")
 """Families that nothing was chosen on before the search for warps and the last rule of fusion; these were chosen on models of other seeds,
 of all families."""
 IMPLANTS_AT = 0.8
-MODES = {"few": "10 clean samples of each class, 8 clean twins", "alone": "10 clean samples of each class, no twins",
+MODES = {"few": "10 clean samples of each class",
          "twins": "60 clean samples of each class, 8 clean twins", "free": "no data",
          "cleanse": "Neural Cleanse, 10 clean samples of each class"}
 GOALS = {"few": "AUROC 0.97, worst held-out 0.90, recall 0.90 at 5%, target 0.90, IoU 0.80", "free": "AUROC 0.88"}

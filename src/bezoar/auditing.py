@@ -48,8 +48,7 @@ def audit(model: object, *, factory: str = "", data: object = None, y: object = 
     classes   names of the model's classes, in order; taken from `data` when left out
     shape     (h, w, 3) of a picture it reads; taken from `data` when left out
     pixels    how pictures are scaled: '-1..1', '0..1' or 'imagenet'; inferred where the file or the network says so
-    effort    'quick' trains no reference models, 'standard' 8, 'deep' 16, where there are at least 8 clean pictures,
-              or 20 texts or rows, of each class
+    effort    'quick' trains no reference models, 'standard' 8, 'deep' 16, where there are at least 20 clean samples of each class
     alpha     chance that a clean model is called suspicious
     inputs    samples of unknown origin that the model is asked about, as `data` without labels: which of them carry a trigger? Needs `data`
     auditors  names to run (default: all that fit); `without` names to leave out
@@ -217,8 +216,7 @@ def cost(effort: str, with_data: bool) -> str:
         raise UsageError(f"no effort {effort!r}", advice="efforts are: " + ", ".join(EFFORTS))
     twins = EFFORTS[effort] if with_data else 0
     more = f", where there are data for it {twins} clean networks of the same shape are trained first" if twins else ""
-    alone = ("three minutes" if twins else "20 s") if with_data else "10 s"
-    return f"a small network takes about {alone}, one of millions of weights longer{more}"
+    return f"a small network takes about {'a minute' if with_data else '10 s'}, one of millions of weights longer{more}"
 
 
 def shape_of(text: str) -> tuple[int, ...]:

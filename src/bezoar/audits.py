@@ -304,8 +304,8 @@ def _verdict(j: Judgement | None, findings: Sequence[Finding], outcomes: Sequenc
     if j is None:
         return "inconclusive", "no check could say anything about this model"
     if not np.isfinite(j.p_value):
-        return "inconclusive", (f"{len(j.score)} classes are too few to hold one against the others; with 8 clean pictures, or 20 texts "
-                                "or rows, of each class and standard effort clean models of the same shape are trained for comparison")
+        return "inconclusive", (f"{len(j.score)} classes are too few to hold one against the others; with 20 clean samples of each class "
+                                "and standard effort clean models of the same shape are trained for comparison")
     if failed:
         return "inconclusive", "nothing found, and these checks failed: " + ", ".join(failed)
     if j.p_value <= options.alpha:

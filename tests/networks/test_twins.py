@@ -33,14 +33,14 @@ def of_each_class(clean, count):
 
 def test_few_samples_make_no_twins():
     suspect, clean = small_suspect(0)
-    with pytest.raises(Unavailable, match="8 clean samples of each class"):
-        made.twins(AuditView(suspect, of_each_class(clean, 7)), 1, 0)
+    with pytest.raises(Unavailable, match="20 clean samples of each class"):
+        made.twins(AuditView(suspect, of_each_class(clean, 19)), 1, 0)
 
 
-def test_ten_samples_of_each_class_make_twins_that_know_the_classes():
+def test_twenty_samples_of_each_class_make_twins_that_know_the_classes():
     suspect, clean = small_suspect(0)
-    some = of_each_class(clean, 10)
-    rest = clean.take(np.setdiff1d(np.arange(len(clean)), [int(np.flatnonzero(clean.ids == i)[0]) for i in some.ids]))
+    some = of_each_class(clean, 20)
+    rest = clean.take(np.flatnonzero(~np.isin(clean.ids, some.ids)))
     for twin in made.twins(AuditView(suspect, some), 2, 0):
         assert (twin.predict(rest.inputs).argmax(axis=1) == rest.labels.codes).mean() > 0.75
 
@@ -48,9 +48,9 @@ def test_ten_samples_of_each_class_make_twins_that_know_the_classes():
 def test_twins_that_do_not_know_the_classes_are_refused(monkeypatch):
     monkeypatch.setattr(made, "STEPS", 1)
     suspect, clean = small_suspect(0)
-    shuffled = of_each_class(clean, 10)
+    shuffled = of_each_class(clean, 20)
     wrong = np.random.default_rng(0).permutation(shuffled.labels.codes)  # nothing that such samples teach holds for others
-    with pytest.raises(Unavailable, match=r"more clean samples: networks trained on these 100 are right on \d+% of others"):
+    with pytest.raises(Unavailable, match=r"more clean samples: networks trained on these 200 are right on \d+% of others"):
         made.twins(AuditView(suspect_that_knows(suspect, shuffled, wrong), replace(shuffled, labels=replace(shuffled.labels, codes=wrong))), 2, 0)
 
 

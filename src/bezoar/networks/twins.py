@@ -27,8 +27,8 @@ from bezoar.networks import device, training
 from bezoar.networks.image_victim import brought
 
 LEAST = 20
-"""Samples per class from which on twins are trained. With ten pictures of each they were tried: all twins share what is odd about these few,
-and a quarter of clean networks stood out."""
+"""Samples per class from which on twins are trained. Ten pictures of each were tried: all twins share what is odd about these few, and a
+quarter of clean networks stood out."""
 STEPS, BATCH = 300, 64
 """Steps, and samples in each, that a twin is trained for; at least 10 passes."""
 AMOUNTS = (1.0, 0.25, 1.0, 0.0)
