@@ -126,7 +126,7 @@ def _against(own: Mapping[str, np.ndarray], others: Sequence[Mapping[str, np.nda
     turns = [loudest(_away(one, [*others[:i], *others[i + 1:]]), w) for i, one in enumerate(others)]
     score = loudest(z, w)
     target = _largest(score)
-    p = p_largest(float(score[target]), np.concatenate(turns), len(score), 2 * (len(others) - 1))
+    p = p_largest(float(score[target]), np.concatenate(turns), len(score), len(others) - 1)  # what one model says hangs together
     return z, score, p if lone is None or not np.isfinite(lone[target]) else max(p, float(lone[target]))
 
 
