@@ -186,3 +186,23 @@ def test_damaged_weights_fail_and_are_a_gap(planted):
         broken.predict(clean.inputs)
     said = auditing.audit(broken, data=clean, auditors=["known-triggers"])
     assert said.verdict == "inconclusive" and said.gaps
+
+
+def test_the_way_that_only_the_suspect_has_names_its_target():
+    rng = np.random.default_rng(0)
+    nature = rng.normal(size=(10, 10)) * 2  # some ways are easy for every network
+    def ways() -> np.ndarray:
+        said = nature + 0.2 * rng.normal(size=(10, 10))
+        said[np.diag_indices(10)] = np.nan
+        return said
+    own, references = ways(), [{"ways": ways()} for _ in range(8)]
+    assert audits.judged({"ways": own}, references).p_value > 0.05
+    own[6, 2] += 3  # by target and source
+    found = audits.judged({"ways": own}, references)
+    assert found.target == 6 and found.p_value < 0.01 and found.basis == "references"
+
+
+def test_what_only_clean_models_make_sense_of_is_silent_without_them(planted):
+    suspect, clean = planted
+    said = audits.audit(AuditView(suspect, clean.take(np.arange(120))), auditing.chosen_auditors(("drift", "known-triggers"))[0])
+    assert said.plan["judgement"]["basis"] == "classes" and set(said.plan["judgement"]["channels"]) == {"known-triggers"}
