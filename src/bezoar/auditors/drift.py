@@ -15,7 +15,6 @@ import numpy as np
 
 from bezoar.core.ability import Info
 from bezoar.core.audit import Audited, Auditor, AuditView
-from bezoar.core.errors import Unavailable
 from bezoar.core.image_triggers import fit
 from bezoar.core.inputs import Images
 
@@ -38,19 +37,9 @@ class Drift(Auditor):
         self.most = most
 
     def audit(self, view: AuditView, rng: np.random.Generator) -> Audited:
-        data, k = view.samples(), view.n_classes
-        if not isinstance(data.inputs, Images) or len(data) < 2 or data.labels is None:
-            raise Unavailable("pictures as clean samples")
-        rows = np.sort(rng.permutation(len(data))[:self.most])
-        x, codes = _as_read(data.inputs.take(rows), view.suspect.shape), data.labels.codes[rows]
-        can = (codes[:, None] != np.arange(k)) & (view.suspect.predict(x).argmax(axis=1)[:, None] != np.arange(k))
-        of = can.sum(axis=0)
-        odds = []
-        for radius in RADII:
-            after = view.suspect.predict(_blurred(x, radius)).argmax(axis=1)
-            moved = (can & (after[:, None] == np.arange(k))).sum(axis=0)
-            odds.append(np.log((moved + 0.5) / (of - moved + 0.5)))
-        statistic = np.mean(odds, axis=0)
+        asked = view.pictures(self.most, rng, lambda x: _as_read(x, view.suspect.shape))
+        moved = np.stack([asked.moved(view.suspect.predict(_blurred(asked.inputs, radius))) for radius in RADII])
+        statistic = np.log((moved + 0.5) / (asked.of - moved + 0.5)).mean(axis=0)
         return Audited(statistic, int(statistic.argmax()))
 
 

@@ -15,9 +15,7 @@ import numpy as np
 
 from bezoar.core.ability import Info
 from bezoar.core.audit import Audited, Auditor, AuditView
-from bezoar.core.errors import Unavailable
 from bezoar.core.image_triggers import Overlay, Patch
-from bezoar.core.inputs import Images
 from bezoar.core.trigger import Trigger
 from bezoar.maths import patterns
 
@@ -38,22 +36,14 @@ class KnownTriggers(Auditor):
         self.most = most
 
     def audit(self, view: AuditView, rng: np.random.Generator) -> Audited:
-        data, k = view.samples(), view.n_classes
-        if not isinstance(data.inputs, Images) or len(data) < 2 or data.labels is None:
-            raise Unavailable("pictures as clean samples")
-        rows = np.sort(rng.permutation(len(data))[:self.most])
-        some, codes = data.inputs.take(rows), data.labels.codes[rows]
-        height, width = (int(v) for v in (view.suspect.shape[:2] or np.median(some.sizes, axis=0)))
-        before = view.suspect.predict(some).argmax(axis=1)
-        can = (codes[:, None] != np.arange(k)) & (before[:, None] != np.arange(k))
-        of = can.sum(axis=0)
-        most, found = np.zeros(k, np.int64), np.full(k, None, object)
+        asked, k = view.pictures(self.most, rng), view.n_classes
+        height, width = (int(v) for v in (view.suspect.shape[:2] or np.median(asked.inputs.sizes, axis=0)))
+        of, most, found = asked.of, np.zeros(k, np.int64), np.full(k, None, object)
         for trigger in library(height, width):
-            after = view.suspect.predict(trigger.apply(some, rng)).argmax(axis=1)
-            moved = (can & (after[:, None] == np.arange(k))).sum(axis=0)
+            moved = asked.moved(view.suspect.predict(trigger.apply(asked.inputs, rng)))
             found[moved > most] = trigger
             most = np.maximum(most, moved)
-        odds = np.where(of > 0, np.log((most + 0.5) / (of - most + 0.5)), -np.log(2 * len(rows) + 1))
+        odds = np.where(of > 0, np.log((most + 0.5) / (of - most + 0.5)), -np.log(2 * len(asked.inputs) + 1))
         target = int(odds.argmax())
         tried = tuple((c, t) for c, t in enumerate(found) if t is not None)
         return Audited(odds, target, found[target], float(most[target] / max(of[target], 1)), tried)

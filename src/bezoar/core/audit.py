@@ -13,10 +13,28 @@ from bezoar.core.ability import Ability
 from bezoar.core.dataset import Dataset
 from bezoar.core.errors import AbilityFailed, BezoarError, Unavailable
 from bezoar.core.evidence import Evidence
+from bezoar.core.inputs import Images
 from bezoar.core.suspect import Suspect
 from bezoar.core.trigger import Trigger
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Clean pictures, and (n, K) bool: which classes each could be moved to, as it is neither of the class nor taken for it."""
+
+    inputs: Images
+    can: np.ndarray
+
+    @property
+    def of(self) -> np.ndarray:
+        """(K,) how many could be moved to each class."""
+        return np.asarray(self.can.sum(axis=0))
+
+    def moved(self, answers: np.ndarray) -> np.ndarray:
+        """(K,) how many are moved to each class, by the (n, K) answers to a changed copy."""
+        return np.asarray((self.can & (answers.argmax(axis=1)[:, None] == np.arange(self.can.shape[1]))).sum(axis=0))
 
 
 class AuditView:
@@ -55,6 +73,16 @@ class AuditView:
         codes = self.clean.labels.codes
         data = self.clean
         return self.once("samples", lambda: data.take(np.flatnonzero(codes >= 0)))
+
+    def pictures(self, most: int, rng: np.random.Generator, change: Callable[[Images], Images] = lambda x: x) -> Asked:
+        """At most so many of the clean pictures, changed, as samples that may be moved; raises Unavailable where there are none."""
+        data, k = self.samples(), np.arange(self.n_classes)
+        if not isinstance(data.inputs, Images) or len(data) < 2 or data.labels is None:
+            raise Unavailable("pictures as clean samples")
+        rows = np.sort(rng.permutation(len(data))[:most])
+        some = change(data.inputs.take(rows))
+        said = self.suspect.predict(some).argmax(axis=1)
+        return Asked(some, (data.labels.codes[rows][:, None] != k) & (said[:, None] != k))
 
     def module(self) -> Any:
         """The torch module in evaluation mode; raises Unavailable for a black box."""
