@@ -161,9 +161,7 @@ def one(everything: RepairCase, repair: str, seed: int) -> Any:
 
 def planned(model: Made, seed: int) -> tuple[Any, str]:
     """The module that the plan accepts, and by which repair. Raises Unavailable where it accepts none."""
-    case = told(model.everything, PLAN)
-    repairs = [r for r in mending.candidates(case) if set(r.info.needs) <= case.has]
-    done = mending.mend(case, model.check, repairs=repairs, seed=seed)
+    done = mending.mend(told(model.everything, PLAN), model.check, seed=seed)
     if done.chosen is None:
         raise Unavailable("a repair that keeps to the limits")
     return done.module, done.chosen.name

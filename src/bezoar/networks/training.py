@@ -102,7 +102,7 @@ def fit(module: Any, x: np.ndarray, codes: np.ndarray, rng: np.random.Generator,
             inputs = device.beside(module, tensor(x[part]))
             if shift:
                 inputs = shifted(inputs, shift, rng)
-            inputs = varied(inputs, vary, rng) if vary else inputs
+            inputs = varied(inputs, vary, rng)
             own = device.beside(module, torch.from_numpy(codes[part]))
             back = partial(_back, module, inputs, own, optimiser, on, loss or _cross_entropy)
             for group in optimiser.param_groups:

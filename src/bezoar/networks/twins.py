@@ -1,9 +1,9 @@
 """Clean twins: networks of the suspect's own architecture, trained anew on data that are trusted. Torch is imported inside.
 
 They say what is natural for such a network on such data: how large a margin, how small a shift, how strong a row. Pictures are varied
-while they learn, each twin by another amount. Fails where the
-architecture has parameters that cannot be drawn anew, and where there are too few samples to train on: twins of pictures are asked about
-samples that they did not see, and refused where they are right on much less of them than the suspect.
+while they learn, each twin by another amount. Fails where the architecture has parameters that cannot be drawn anew, and where there are
+too few samples to train on: twins of pictures are asked about samples that they did not see, and refused where they are right on much
+less of them than the suspect.
 Cost: one training each; the same data and seed give the same twins.
 """
 
@@ -85,7 +85,8 @@ def twins(view: AuditView, count: int, seed: int, cache: Path | None = None) -> 
     stands = device.of(module)
     where = "" if stands == "cpu" else f"\0{stands}"  # its last digits differ
     kind = hashlib.sha256(f"bezoar.twin/2\0{module!r}\0{shapes}\0{data.fingerprint}\0{suspect.shape}\0{seed}\0{STEPS}{where}".encode())
-    out, right = [], []
+    right = suspect.predict(data.inputs).argmax(axis=1) == codes if pictures else codes >= 0
+    out, checked = [], []
     for i in range(count):
         place = None if cache is None else cache / f"{kind.hexdigest()[:32]}-{i}.npz"
         left = pictures & (part == i % OUT)
@@ -95,9 +96,9 @@ def twins(view: AuditView, count: int, seed: int, cache: Path | None = None) -> 
         out.append(_like(suspect, twin, f"twin {i}"))
         if left.any():
             rows = np.flatnonzero(left)
-            right.append([s.predict(data.inputs.take(rows)).argmax(axis=1) == codes[rows] for s in (suspect, out[-1])])
-        if len(right) >= min(count, 2):  # the first two are the best
-            own, theirs = np.concatenate(right, axis=1).mean(axis=1)
+            checked.append([right[rows], out[-1].predict(data.inputs.take(rows)).argmax(axis=1) == codes[rows]])
+        if len(checked) >= min(count, 2):  # the first two are the best
+            own, theirs = np.concatenate(checked, axis=1).mean(axis=1)
             if theirs < AS_GOOD * own:
                 raise Unavailable(f"more clean samples: networks trained on these {len(codes):,} are right on {theirs:.0%} of others, the "
                                   f"model on {own:.0%}, so they do not know what is natural")

@@ -10,7 +10,6 @@ Papers: Hinton et al. 2015, arXiv 1503.02531; Yoshida and Fujino 2020 (distillat
 
 from __future__ import annotations
 
-import copy
 from typing import Any, ClassVar
 
 import numpy as np
@@ -47,10 +46,10 @@ class Distil(ModelRepair):
     def mend(self, case: RepairCase, rng: np.random.Generator) -> Any:
         """The new module, where the old one stood. Raises Unavailable where its layers cannot be drawn anew."""
         assert case.clean is not None
-        original = copy.deepcopy(case.module).eval()
+        original = case.module.eval()
         epochs = max(LEAST_PASSES, -(-self.steps * BATCH // max(len(case.clean), 1)))
         with training.seeded(int(rng.integers(1 << 31))):
-            return training.fit(anew(case.module), case.clean.x, case.clean.codes, rng, tensor=case.tensor, epochs=epochs, batch=BATCH,
+            return training.fit(anew(original), case.clean.x, case.clean.codes, rng, tensor=case.tensor, epochs=epochs, batch=BATCH,
                                 rate=self.rate, vary=self.vary, loss=lambda module, inputs, own: self._loss(original, module, inputs, own))
 
     def _loss(self, original: Any, module: Any, inputs: Any, own: Any) -> Any:
