@@ -127,7 +127,8 @@ def test_the_second_witness_may_be_the_one_that_sees_only_the_coarse(seed: int):
     view, hit = _shown(RNG(seed), 7.0, False)  # the content vouches for them: it shows the trigger
     coarse = view.doubt().copy()
     coarse[hit] = RNG(seed).uniform(0.85, 0.95, len(hit))
-    view._kept["doubts"] = (view.doubt(), coarse)
+    strangers = view.doubts_of_strangers()[0]
+    view._kept["opinions"] = (view.doubt(), strangers), (coarse, strangers)
     (group,) = ProbeGeometry()(view, RNG(0)).groups
     assert np.isin(hit, group.members).mean() >= 0.9 and np.isin(group.members, hit).mean() >= 0.9
 
@@ -135,6 +136,25 @@ def test_the_second_witness_may_be_the_one_that_sees_only_the_coarse(seed: int):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_natural_kind_that_stands_among_other_classes_is_not_called(seed: int):
     view, _ = _shown(RNG(seed), 7.0, False, source=5)  # apart, and like class 5 to the eye, but content and neighbours know it
+    assert ProbeGeometry()(view, RNG(0)).groups == ()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_half_a_class_is_found_though_there_is_no_bulk_to_stand_off_from(seed: int):
+    view, hit = _shown(RNG(seed), 6.0, True, count=70)
+    (group,) = ProbeGeometry()(view, RNG(0)).groups
+    assert np.isin(hit, group.members).mean() >= 0.95 and np.isin(group.members, hit).mean() >= 0.95
+    assert ProbeGeometry()(_shown(RNG(seed), 6.0, False, count=70)[0], RNG(0)).groups == ()
+    assert ProbeGeometry()(_shown(RNG(seed), 6.0, True, heart=False, count=70)[0], RNG(0)).groups == ()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_half_a_class_that_is_hard_but_not_foreign_is_a_natural_kind(seed: int):
+    view, hit = _shown(RNG(seed), 5.0, False, count=70)
+    strangers = view.doubts_of_strangers()[0]
+    hard = view.doubt().copy()
+    hard[hit] += 0.4 * (strangers[2] - hard[hit])  # doubted as other classes' samples would be, by two fifths
+    view._kept["opinions"] = ((hard, strangers),)
     assert ProbeGeometry()(view, RNG(0)).groups == ()
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
-from bezoar.core.dataset import Dataset
+import numpy as np
+import pytest
+
+from bezoar.core.dataset import Dataset, Labels
 from bezoar.core.evidence import Picture
 from bezoar.core.image_triggers import Overlay, Patch
 from bezoar.core.inputs import Images
@@ -75,7 +78,18 @@ def test_labels_that_only_a_fine_trigger_speaks_for_are_doubted_by_the_coarse_lo
     assert m.coarse(data.inputs) is not None and (seen == view.doubt()).all() and not coarse.flags.writeable
     assert np.median(coarse[hit]) > 0.8 and np.median(coarse[codes != 3]) < 0.4
     words = View(twin("text", rng), Text())
-    assert len(words.doubts()) == 1
+    assert len(words.doubts()) == len(words.doubts_of_strangers()) == 1
+
+
+def test_the_doubt_of_strangers_is_what_samples_of_other_classes_would_meet():
+    clean = twin("image", np.random.default_rng(5))
+    codes = clean.labels.codes.copy()
+    codes[::17] = -1
+    view = View(replace(clean, labels=Labels(codes, clean.labels.classes)), Image())
+    p, near = view.content_probabilities(), view.neighbours()[0]
+    for c, told in enumerate(view.doubts_of_strangers()[0]):
+        slow = [1 - (p[i, c] + np.mean(codes[near[i]] == c)) / 2 for i in range(len(codes)) if codes[i] not in (c, -1)]
+        assert told == pytest.approx(np.mean(slow), abs=1e-6)
 
 
 def test_lift_finds_the_patch_and_nothing_larger():

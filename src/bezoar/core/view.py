@@ -175,17 +175,25 @@ class View:
 
         A trigger in the fine structure of the whole sample may stand in the content, which then vouches for it; it is not in the coarse.
         """
-        def compute() -> tuple[np.ndarray, ...]:
+        return tuple(own for own, _ in self._opinions())
+
+    def doubts_of_strangers(self) -> tuple[np.ndarray, ...]:
+        """For each of `doubts` (K,): the mean doubt of every label, had the samples of all other classes got it; NaN where none are."""
+        return tuple(strangers for _, strangers in self._opinions())
+
+    def _opinions(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        def compute() -> tuple[tuple[np.ndarray, np.ndarray], ...]:
             from bezoar.maths.kernel import crossfit_kernel
             from bezoar.maths.neighbours import nearest
 
+            codes, content, near = self.labels, self.content_probabilities(), self.neighbours()[0]
+            first = self.doubt(), frozen(_strangers(codes, content, near))
             coarse = self.modality.coarse(self.dataset.inputs)
             if coarse is None:
-                return (self.doubt(),)
-            codes = self.labels
-            told = crossfit_kernel(coarse, codes, len(self.classes), groups=self.clusters(), seed=self.seed)
-            return self.doubt(), frozen(_doubt(codes, told, nearest(coarse, k=20)[0]))
-        return self._once("doubts", compute)
+                return (first,)
+            told, near = crossfit_kernel(coarse, codes, len(self.classes), groups=self.clusters(), seed=self.seed), nearest(coarse, k=20)[0]
+            return first, (frozen(_doubt(codes, told, near)), frozen(_strangers(codes, told, near)))
+        return self._once("opinions", compute)
 
     def label_probabilities(self) -> np.ndarray:
         """(n, K) float32: the best guess at each sample's class by models that saw neither it nor its near-duplicates.
@@ -217,6 +225,18 @@ class View:
 def _doubt(codes: np.ndarray, probabilities: np.ndarray, near: np.ndarray) -> np.ndarray:
     own = probabilities[np.arange(len(codes)), np.maximum(codes, 0)]
     return np.asarray(1 - (own + (codes[near] == codes[:, None]).mean(axis=1)) / 2)
+
+
+def _strangers(codes: np.ndarray, probabilities: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """(K,) what `_doubt` of each label comes to in the mean of the labelled rows of all other classes."""
+    k = probabilities.shape[1]
+    known = codes >= 0
+    own, theirs, told = codes[known], codes[near[known]], probabilities[known]
+    others = known.sum() - np.bincount(own, minlength=k)
+    said = told.sum(axis=0, dtype=np.float64) - np.bincount(own, told[np.arange(len(own)), own], minlength=k)
+    voted = np.bincount(theirs[(theirs != own[:, None]) & (theirs >= 0)], minlength=k) / max(near.shape[1], 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(1 - (said + voted) / 2 / others)
 
 
 def _never_empty(features: Any) -> Any:
