@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import Any
 
@@ -10,6 +11,11 @@ import numpy as np
 Row = dict[str, Any]
 IMPLANTED = 0.8
 """An attack counts where it succeeds so often on the plain network."""
+
+
+GOALS = {"invisible": 0.95, "warp": 0.90, "tact": 0.95, "adaptive blend": 0.85, "adaptive patch": 0.85, "all-to-all patch": 0.92,
+         "sinusoid": 0.95, "label-consistent": 0.95, "ctrl": 0.95, "narcissus": 0.75}
+"""Mean recall asked of each family, over the runs in which it implanted."""
 
 
 def mean(values: list[Any]) -> float:
@@ -63,7 +69,41 @@ def section(rows: list[Row]) -> list[str]:
         out += ["", f"Over the {len(implanted)} lines that implanted: mean recall of the list {figure(own)}, worst "
                     f"{figure(mean([r.get('recall') for r in by[worst]['bezoar']]))} ({worst}); the best single peer is {best}, "
                     f"{figure(scores[best])} at 1% false positives."]
-    return [*out, ""]
+    return [*out, "", *_families(rows, peers)]
+
+
+def family(cell: str) -> str:
+    """The attack of a cell, without data and rate.
+
+    >>> family("gtsrb_signs/tact 1% + 1%"), family("cifar10/ctrl, 20% of class")
+    ('tact', 'ctrl')
+    """
+    return re.sub(r"[ ,]*\d.*$", "", cell.split("/", 1)[-1])
+
+
+def _families(rows: list[Row], peers: list[str]) -> list[str]:
+    """One line per family, over the single runs that implanted."""
+    told: dict[tuple[str, int], dict[str, Row]] = defaultdict(dict)
+    for r in rows:
+        told[(r["cell"], r["seed"])][r["method"]] = r
+    success = {run: mean([r.get("asr") for m, r in of.items() if m in peers]) for run, of in told.items()}
+    lines = []
+    for name, goal in GOALS.items():
+        runs = [(run, of) for run, of in told.items() if family(run[0]) == name and "bezoar" in of and not np.isnan(success[run])]
+        took = [(run[0], of) for run, of in runs if success[run] >= IMPLANTED]
+        if not runs:
+            continue
+        own = [of["bezoar"]["recall"] for _, of in took]
+        rivals = {m: mean([of[m].get("tpr_at_1fpr") for _, of in took if m in of]) for m in peers if m != "probe-geometry"}
+        best = max(rivals, key=lambda m: np.nan_to_num(rivals[m], nan=-1.0)) if took else "-"
+        alarms = sum(bool(of["bezoar"].get("alarm")) for _, of in took)
+        lines.append([name, ", ".join(sorted({c.split("/")[0] for c, _ in took})) or "-", f"{len(took)} of {len(runs)}", figure(mean(own)),
+                      figure(min(own)) if own else "-", figure(mean([of["bezoar"].get("fpr") for _, of in took]), 4),
+                      f"{alarms} of {len(took)}", f"{best} {figure(rivals[best])}" if took else "-", f"{goal:.2f}",
+                      "-" if not took else "yes" if mean(own) >= goal else "**no**"])
+    return ["By family, over the single runs that implanted:", "",
+            "| family | data | implanted | mean recall | worst run | false positives | alarms | best peer | goal | reached |",
+            "|" + "---|" * 10, *("| " + " | ".join(line) + " |" for line in lines), ""] if lines else []
 
 
 def _after(rows: list[Row]) -> str:

@@ -162,7 +162,7 @@ def detection(rows: list[Row], adaptive: list[Row]) -> list[str]:
         out += ["### Label flips and bad sources", "",
                 *table(["data", "attack", "figure", "runs", "goal", "bezoar", "cleanlab", "precision", "recall", "reached", ADAPTIVE],
                        lines)]
-    out += [f"{reached} of {total} single lines reached their goal.", "", "### Peers", "",
+    out += [f"{reached} of {total} single lines reached their goal.", "", *verdicts(rows), "### Peers", "",
             "Each tool in the same run on the same data. ART's seconds include the training of the network that it needs; *ASR* is the",
             "attack's success on that network (below 0.8 the attack did not implant there, and what was found says little).",
             "ART's rate of expected poison is its default of 0.33, or, marked, the true one. cleanlab and the isolation forest work on",
@@ -182,6 +182,21 @@ def detection(rows: list[Row], adaptive: list[Row]) -> list[str]:
     if broken:
         out += [f"{len(broken)} runs had a check that failed, for example: {str(broken[0]['failed'])[:200]!r}", ""]
     return out
+
+
+def verdicts(rows: list[Row]) -> list[str]:
+    """Whether the answer about the whole set was right, by the rate of poison."""
+    out = ["### The verdict on the set", "", "Right is `suspicious` or `poisoned`. Clean sets: section False alarms.", ""]
+    lines = []
+    for rate, goal in (("1%", 0.95), ("0.3%", 0.85), ("0.1%", None)):
+        runs = [r for r in rows if r["method"] == "bezoar" and r["cell"].endswith(f" {rate}")]
+        for title, some in (("all", runs), ("2,000 samples and more", [r for r in runs if r["rows"] >= 2000])):
+            right = sum(r["verdict"] in ("suspicious", "poisoned") for r in some)
+            if some and (title == "all" or len(some) < len(runs)):
+                share = right / len(some)
+                lines.append([rate, title, str(len(some)), str(right), number(share), str(sum(r["verdict"] == "poisoned" for r in some)),
+                              number(goal), "-" if goal is None else "yes" if share >= goal else "**no**"])
+    return [*out, *table(["poison", "sets", "runs", "right", "share", "of these `poisoned`", "goal", "reached"], lines)] if lines else []
 
 
 def false_alarms(rows: list[Row], effort: str = "quick") -> list[str]:

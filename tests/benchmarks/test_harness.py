@@ -238,7 +238,7 @@ def test_a_command_is_measured(tmp_path: Path):
 
 def _row(cell: str, **more: object) -> dict:
     return {"cell": cell, "method": "bezoar", "seed": 0, "version": "v", "recall": 1.0, "fpr": 0.0, "precision": 1.0, "f1": 1.0,
-            "tpr_at_1fpr": 1.0, "seconds": 1.0, **more}
+            "tpr_at_1fpr": 1.0, "seconds": 1.0, "rows": 5000, "verdict": "poisoned", **more}
 
 
 def test_unmet_goals_are_shown_as_such(tmp_path: Path):
@@ -265,6 +265,16 @@ def test_unmet_goals_are_shown_as_such(tmp_path: Path):
     assert "Ratio 5.0, goal 10 with no less recall: **no**" in page
     assert "s, half 3: suspicious. because" in page
     assert "0.75 (0.00 to 1.00)" in page
+
+
+def test_the_verdict_on_the_set_counts_by_rate():
+    rows = [_row("a/patch 1%", rows=5000, verdict="poisoned"), _row("a/patch 1%", seed=1, rows=5000, verdict="no evidence"),
+            _row("b/patch 1%", rows=900, verdict="no evidence"), _row("a/patch 0.3%", rows=5000, verdict="suspicious")]
+    text = "\n".join(render.verdicts(rows))
+    assert "| 1% | all | 3 | 1 | 0.33 | 1 | 0.95 | **no** |" in text
+    assert "| 1% | 2,000 samples and more | 2 | 1 | 0.50 | 1 | 0.95 | **no** |" in text
+    assert "| 0.3% | all | 1 | 1 | 1.00 | 0 | 0.85 | yes |" in text
+    assert render.verdicts([]) == []
 
 
 def test_an_empty_page_says_so(tmp_path: Path):

@@ -89,3 +89,11 @@ def test_the_page_says_what_did_not_implant():
     again = {"cell": "a", "method": "retrained", "seed": 0, "asr": 0.02, "asr_of_twin": 0.01, "accuracy": 0.94, "accuracy_of_twin": 0.95}
     assert "| 0.02 (twin 0.01), +1.0 |" in "\n".join(learned_page.section([bezoar, peer, again]))
     assert "Not run yet" in learned_page.section([])[2]
+
+
+def test_families_count_only_single_runs_that_implanted():
+    bezoar = {"cell": "x/warp 5%", "method": "bezoar", "seed": 0, "recall": 0.9, "fpr": 0.001, "alarm": True, "tpr_at_1fpr": 0.95}
+    peer = {"cell": "x/warp 5%", "method": "SCAn", "seed": 0, "tpr_at_1fpr": 0.5, "asr": 0.95}
+    failed = [{**bezoar, "seed": 1, "recall": 0.0, "alarm": False}, {**peer, "seed": 1, "asr": 0.4, "tpr_at_1fpr": 0.0}]
+    text = "\n".join(learned_page.section([bezoar, peer, *failed]))
+    assert "| warp | x | 1 of 2 | 0.90 | 0.90 | 0.0010 | 1 of 1 | SCAn 0.50 | 0.90 | yes |" in text
