@@ -265,7 +265,7 @@ def write_report(report: Report, out: str | Path, formats: Sequence[str] = FILES
     """Write the report's files to `out`; returns name to path."""
     written = {}
     for name in formats:
-        renderer = registry.make("reports", name)
+        renderer = registry.make("reports", name, {"folder": str(out)} if name == "html" else {})
         assert isinstance(renderer, Renderer)
         path = Path(out) / renderer.filename
         store.write_file(path, renderer.render(report))
