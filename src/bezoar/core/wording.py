@@ -252,7 +252,8 @@ def next_commands(report: Report, folder: str = "") -> list[tuple[str, str]]:
     if report.verdict in ("poisoned", "suspicious"):
         first = next((f.id for f in report.counted), "ID")
         return [(f"bezoar clean {data} --report {written} --out cleaned",
-                 "set the quarantine list aside; nothing is deleted, and bezoar restore undoes it"),
+                 "set the quarantine list aside, at most 5% of a class without --allow-more; nothing is deleted, bezoar restore "
+                 "undoes it"),
                 (f"{again} --effort deep", "look again, harder, before deciding about people or vendors"),
                 (f'bezoar accept {written} {first} --because "why it is fine"',
                  "if a person finds a campaign harmless: later scans with --baseline bezoar.baseline.json do not count it")]
