@@ -102,7 +102,7 @@ class Duplicates(Detector):
         if len(again):
             out.append(Group(again, 0.0, "duplicates", "exact copies of other samples", kind="record", liftable=False, advisory=True,
                              because="Each of them repeats another sample exactly.",
-                             advice="Repeated samples count more than once in training and leak between train and test."))
+                             advice="Keep one of each unless the repetition is meant, and all copies on one side of a split."))
         crossed = np.flatnonzero(mixed & (np.bincount(cluster)[cluster] <= 200))
         if len(crossed):
             out.append(Group(crossed, 0.0, "duplicates", "near-copies with different labels", kind="record", liftable=False,

@@ -148,7 +148,9 @@ def bars(b: Bars, most: int = 16, full: float | None = None) -> str:
     """Named bars as a table, so that phones and screen readers read it; `full` is the value of a full bar."""
     pairs = list(zip(b.names, (float(v) if v is not None else math.nan for v in b.values), strict=False))
     top = max((v for _, v in pairs if math.isfinite(v)), default=0.0)
-    shares = full == 1.0 or (bool(pairs) and all(0 <= v <= 1 for _, v in pairs if math.isfinite(v)) and any(0 < v < 1 for _, v in pairs))
+    known = [v for _, v in pairs if math.isfinite(v)]
+    shares = full == 1.0 or (bool(known) and min(known) >= 0 and max(known) <= 1 + 1e-6
+                             and (b.caption.startswith("share ") or any(0 < v < 1 for v in known)))
     scale = full or (1.0 if shares and top > 0.2 else top) or 1.0
     stressed = set(b.highlight)
     body = "".join(f'<tr><th scope="row">{text(name)}</th><td class="track">{bar(v / scale, name in stressed)}</td>'
