@@ -55,7 +55,7 @@ def make_report(folder: Path, seed: int) -> Path:
     source = np.array([f"vendor-{'abcd'[i]}" for i in rng.integers(0, 4, len(data))], object)
     poisoned = planting.poison(data, "badnets", seed=seed, rate=0.01, pattern="random")
     source[poisoned.truth] = "vendor-b"
-    report = api.scan(replace(poisoned.data, origin={"source": source}), out=folder)
+    report = api.scan(replace(poisoned.data, origin={"source": source}), out=folder, path="photos")
     if not report.counted:
         raise SystemExit("the scan found nothing to photograph")
     found = set().union(*(f.members for f in report.counted))

@@ -264,8 +264,9 @@ def environment(chosen: Sequence[Detector] = (), networks: bool = False) -> dict
 def write_report(report: Report, out: str | Path, formats: Sequence[str] = FILES) -> dict[str, Path]:
     """Write the report's files to `out`; returns name to path."""
     written = {}
+    folder = "" if Path(out).is_absolute() else str(out)  # a page that is passed on tells nothing of the disk it was made on
     for name in formats:
-        renderer = registry.make("reports", name)
+        renderer = registry.make("reports", name, {"folder": folder} if name == "html" else {})
         assert isinstance(renderer, Renderer)
         path = Path(out) / renderer.filename
         store.write_file(path, renderer.render(report))

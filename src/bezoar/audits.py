@@ -265,10 +265,10 @@ def _mapping(view: AuditView, name: str, whole: Whole) -> Finding:
 
 def _finding(view: AuditView, j: Judgement, said: dict[str, Audited], options: Options) -> Finding:
     s = view.suspect
-    agreeing = tuple(n for n, z in zip(j.names, j.channels[:, j.target], strict=True) if z > 2)
+    agreeing = tuple(n for n, z in zip(j.names, j.channels[:, j.target], strict=True) if z > LOUD)
     shown = transplant(view, j.target, said, generator(options.seed, "transplant"), controls=options.controls)
     name = s.classes[j.target]
-    evidence: list[Evidence] = [e for n in said for e in said[n].evidence][:6]
+    evidence: list[Evidence] = [_channels(j, name), *(e for n in said if n in agreeing for e in said[n].evidence)][:6]
     return Finding(
         ability=agreeing[0] if agreeing else j.names[0], subject=s.fingerprint, kind="model",
         title=f"the model answers {name!r} too easily" if shown is None else f"{shown.trigger.title()} makes the model answer {name!r}",
@@ -280,14 +280,26 @@ def _finding(view: AuditView, j: Judgement, said: dict[str, Audited], options: O
         evidence=(*(() if shown is None else shown.evidence), *evidence), agreeing=agreeing[1:])
 
 
+LOUD = 2
+"""Deviations from which a check speaks for a class by itself."""
 AGAINST = {"references": "the same class of clean models of the same shape", "classes": "the model's other classes",
            "stand-ins": "the same class of clean models of another shape", "candidates": "the ordinary ones of the candidates"}
 
 
+def _channels(j: Judgement, name: str) -> Bars:
+    """How far the class stands out, check by check."""
+    known = sorted(((float(z), n) for n, z in zip(j.names, j.channels[:, j.target], strict=True) if np.isfinite(z)), reverse=True)
+    return Bars(tuple(n for _, n in known), tuple(round(max(z, 0.0), 2) for z, _ in known), tuple(n for z, n in known if z > LOUD),
+                caption=f"how far class {name!r} stands out, check by check (deviations; red: more than {LOUD})")
+
+
 def _because(j: Judgement, classes: Sequence[str], shown: Transplant | None) -> str:
     against = AGAINST[j.basis]
-    parts = [f"{n} {z:+.1f}" for n, z in zip(j.names, j.channels[:, j.target], strict=True) if np.isfinite(z)]
-    text = f"Held against {against}, class {classes[j.target]!r} stands out, in deviations: {', '.join(parts)}."
+    known = [(n, z) for n, z in zip(j.names, j.channels[:, j.target], strict=True) if np.isfinite(z)]
+    parts = [f"{n} {z:+.1f}" for n, z in sorted(known, key=lambda one: -one[1]) if z > LOUD]
+    where = f"by more than {LOUD} deviations in {len(parts)} of {len(known)} checks: {', '.join(parts)}" if parts else \
+        f"in {len(known)} checks together, in none alone by more than {LOUD} deviations"
+    text = f"Held against {against}, class {classes[j.target]!r} stands out {where}."
     return text + ("" if shown is None else f" {shown.words}")
 
 
@@ -341,5 +353,5 @@ def _overview(view: AuditView, j: Judgement | None, said: dict[str, Audited]) ->
         return ()
     names, top = view.suspect.classes, np.argsort(-j.score)[:40]
     bars = Bars(tuple(names[i] for i in top), tuple(float(max(j.score[i], 0.0)) for i in top), (names[j.target],),
-                caption="how far each class stands out, all channels together")
+                caption="how far each class stands out, all checks together (deviations)")
     return (bars, *(e for a in said.values() for e in a.evidence))[:24]

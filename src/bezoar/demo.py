@@ -88,7 +88,7 @@ def demo(out: Path, seed: int = 0, say: Callable[[str], None] | None = print) ->
             say(f"{name}: planting {story} ...")
         clean = make(np.random.default_rng(seed))
         planted = planting.poison(clean, attack, seed, **parameters)
-        report = api.scan(planted.data, out=out / name, seed=seed, path=name)
+        report = api.scan(planted.data, out=out / name, seed=seed)
         assert report.scores is not None
         flagged = report.scores.flagged
         hits = int((flagged & planted.truth).sum())

@@ -175,7 +175,8 @@ def judge(findings: Sequence[Any], outcomes: Sequence[OutcomeLine], n: int, opti
     counted = [f for f in findings if not f.advisory and f.id not in options.accepted]
     causal = [f for f in counted if f.confirmed and f.at_least > 0]
     if causal:
-        return "poisoned", f"{len(causal)} of {len(counted)} campaigns beyond chance {_shown(causal)}"
+        some = "the campaign" if len(counted) == 1 else f"{len(causal)} of {len(counted)} campaigns"
+        return "poisoned", f"{some} beyond chance {_shown(causal, len(causal) == 1)}"
     if counted:
         return "suspicious", f"{len(counted)} campaign{'s' if len(counted) > 1 else ''} beyond chance, none confirmed as a cause"
     ran = [o for o in outcomes if o.status in ("found", "nothing")]
@@ -193,9 +194,10 @@ def judge(findings: Sequence[Any], outcomes: Sequence[OutcomeLine], n: int, opti
     return "no evidence", f"{many(len(ran), 'check')} ran and none {said} at a family-wise error of {options.alpha:g}"
 
 
-def _shown(causal: Sequence[Any]) -> str:
+def _shown(causal: Sequence[Any], one: bool) -> str:
     lifted = sum(f.trigger is not None for f in causal)
-    moves, taught = "move samples that never carried the trigger", "teach a network the label of members that it never saw"
+    moves = f"{'moves' if one else 'move'} samples that never carried the trigger"
+    taught = f"{'teaches' if one else 'teach'} a model the label of members that it never saw"
     return moves if lifted == len(causal) else taught if not lifted else f"{moves}, or {taught}"
 
 
@@ -209,7 +211,7 @@ def _sensitivity(scores: dict[str, Scores]) -> tuple[Sensitivity, ...]:
     for s in scores.values():
         for family, count in s.smallest.items():
             best[family] = min(best.get(family, count), count)
-    return tuple(Sensitivity(family, count, None, "analytic bound of the test, before any loss")
+    return tuple(Sensitivity(family, count, None, "computed from the test itself, as if nothing were lost before it")
                  for family, count in sorted(best.items()))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from bezoar.causes import Causes
 from bezoar.confirm import Confirmation
 from bezoar.core.ability import Group
 from bezoar.core.errors import Unavailable
-from bezoar.core.evidence import Bars, Evidence, Facts
+from bezoar.core.evidence import LABELLED, Bars, Evidence, Facts, Plot, Scatter
 from bezoar.core.finding import Finding
 from bezoar.core.trigger import Trigger
 from bezoar.core.view import View
@@ -74,9 +75,9 @@ def _story(group: Group, trigger: Trigger | None, confirmation: Confirmation | s
         return confirmation.held, (f"{seen} No trigger that models learned could be lifted from them. One half of them moves the "
                                    f"log-odds of the other half towards their label by {confirmation.effect:+.2f} (others that look alike "
                                    f"{confirmation.control:+.2f}, p = {confirmation.p_value:.3f}).")
-    numbers = f"{confirmation.effect:+.2f} on {confirmation.hosts} other samples (controls {confirmation.control:+.2f}"
-    return confirmation.held, (f"{seen} Because of them the trigger moves the target's log-odds by {numbers}, "
-                                        f"p = {confirmation.p_value:.3f}).")
+    numbers = f"{confirmation.effect:+.2f} on {confirmation.hosts} other samples ({confirmation.controls} controls "
+    numbers += f"{confirmation.control:+.2f}; p = {confirmation.p_value:.3f} against these alone"
+    return confirmation.held, (f"{seen} Because of them the trigger moves the target's log-odds by {numbers}).")
 
 
 def _steps(confirmation: Confirmation) -> Facts:
@@ -84,6 +85,14 @@ def _steps(confirmation: Confirmation) -> Facts:
     word = {True: "yes", False: "no", None: "not asked"}
     return Facts(("step", "asked of", "answer", "holds"), tuple((s.what, s.model, s.measured, word[s.held]) for s in confirmation.steps),
                  caption=PUT_TO_THE_TEST)
+
+
+def _labelled(view: View, row: int, seen: Evidence, target: int | None) -> Evidence:
+    """The member with its label in the caption, where the members do not all carry the same."""
+    labels = view.dataset.labels
+    if target is not None or labels is None or labels.codes[row] < 0 or isinstance(seen, (Plot, Scatter)):
+        return seen
+    return replace(seen, caption=f"{LABELLED}{view.classes[labels.codes[row]]}")
 
 
 def as_finding(view: View, campaign: Campaign, causes: Causes, alpha: float, fdr: float) -> Finding:
@@ -99,7 +108,7 @@ def as_finding(view: View, campaign: Campaign, causes: Causes, alpha: float, fdr
     confirmed, story = _story(group, trigger, answer)
     out = quarantine(group, fdr) if not group.advisory else np.zeros(len(rows), bool)
     order = np.argsort(-(group.sure if group.sure is not None else np.ones(len(rows))), kind="stable")
-    evidence: list[Evidence] = [view.show(int(r), trigger) for r in rows[order[:SHOWN]]]
+    evidence: list[Evidence] = [_labelled(view, int(r), view.show(int(r), trigger), group.target) for r in rows[order[:SHOWN]]]
     evidence += [Bars(tuple(parts), tuple(float(v) for v in parts.values()), caption=f"members by {column}")
                  for column, parts in origin.items() if len(set(view.origins[column])) > 1]
     if isinstance(answer, Confirmation):

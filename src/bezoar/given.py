@@ -112,8 +112,8 @@ def told(report: Report, view: AuditView, inputs: Dataset, rng: np.random.Genera
         return replace(report, outcomes=(*report.outcomes, OutcomeLine(NAME, "skipped", str(error))))
     odd = seen.flagged[np.argsort(seen.p[seen.flagged], kind="stable")]
     facts = {"given": len(inputs), "flagged": len(odd), "rate": seen.rate, "p_value": seen.p_value}
-    said = (f"{len(odd):,} of {len(inputs):,} inputs keep to their answer, or change on their way through the network, as 1 of "
-            f"{round(1 / seen.rate)} trusted ones does")
+    said = (f"{len(odd):,} of {len(inputs):,} inputs are as odd in the network, or keep to their answer as firmly, as 1 of "
+            f"{round(1 / seen.rate)} trusted samples is")
     report = replace(report, subject={**report.subject, "inputs": facts})
     if seen.p_value > alpha:
         return replace(report, outcomes=(*report.outcomes, OutcomeLine(NAME, "nothing", said)))
@@ -138,7 +138,7 @@ def _finding(view: AuditView, inputs: Dataset, seen: Looked, odd: np.ndarray, sa
         title=f"{len(odd):,} of the given inputs look triggered, most for {target!r}",
         members=tuple(str(inputs.ids[i]) for i in odd), threat="model-backdoor", p_value=seen.p_value,
         suspicion=float(1 - seen.p_value), target=target, at_least=max(0, len(odd) - int(np.ceil(3 * seen.rate * len(inputs)))),
-        because=f"{said}; {seen.rate * len(inputs):.1f} were expected by chance (p = {seen.p_value:.2g}).",
+        because=f"{said}; {seen.rate * len(inputs):.1f} were expected by chance.",
         doubt="Inputs of another origin than the trusted samples look alike: compare what decides them.",
         advice="Keep these inputs from the model, look at what decides them, and audit the model with more trusted samples.",
         evidence=(bars, *shown))

@@ -8,9 +8,10 @@ from typing import Any
 from bezoar.core.escape import html_line, style_source
 from bezoar.core.evidence import Picture
 from bezoar.core.trigger import trigger_from_dict
+from bezoar.mending import NOT_NEEDED
 from bezoar.reports.html_report import figures as drawn
 
-_HEADS = {"accepted": "accepted", "rejected": "rejected: still unsafe, or too much was lost", "impossible": "nothing could run",
+_HEADS = {"accepted": "repaired", "rejected": "rejected: still unsafe, or too much was lost", "impossible": "nothing could run",
           "unmeasured": "not accepted: nothing to measure success with"}
 _HEAT = {"accepted": "h0", "rejected": "h4", "failed": "h3", "skipped": "none", "unmeasured": "h2"}
 _WIDE = 320
@@ -24,9 +25,10 @@ def to_html(record: dict[str, Any]) -> bytes:
     pages = files("bezoar").joinpath("pages")
     style = pages.joinpath("scoreboard.css").read_text(encoding="utf-8")
     page = Environment(autoescape=True, trim_blocks=True).from_string(pages.joinpath("mending.html").read_text(encoding="utf-8"))
-    attempts = [{"repair": html_line(a["repair"]), "status": a["status"], "heat": _HEAT[a["status"]], "seconds": f"{a['seconds']:.1f}",
+    attempts = [{"repair": html_line(a["repair"]), "status": a["status"], "heat": _HEAT[a["status"]], 
+                 "seconds": f"{a['seconds']:.1f} s" if a["seconds"] >= 0.05 else "",
                  "figures": figures(record["before"], a["after"]), "reasons": [html_line(r, 400) for r in a["reasons"]]}
-                for a in record["attempts"]]
+                for a in record["attempts"] if not _needless(a)]
     chosen = next((a for a in record["attempts"] if a["status"] == "accepted"), None)
     limits = record["limits"]
     return page.render(
@@ -35,11 +37,17 @@ def to_html(record: dict[str, Any]) -> bytes:
         style_hash=style_source(style), chosen=html_line(chosen["repair"]) if chosen else "",
         triggers=[(html_line(k), html_line(t["title"], 200), html_line(t["target"] or "not one class", 80), Markup(_shown(t)))  # noqa: S704
                   for k, t in record["triggers"].items()],
-        attempts=attempts, notes=[html_line(n, 600) for n in record["notes"]], checked=record["checked"], tuned=record["tuned_on"],
-        bars=bars(record["before"], chosen["after"] if chosen else None), classes=_classes(record, chosen), wide=_WIDE,
+        attempts=attempts, needless=", ".join(html_line(a["repair"]) for a in record["attempts"] if _needless(a)),
+        notes=[html_line(n, 600) for n in record["notes"]], checked=record["checked"], tuned=record["tuned_on"],
+        bars=bars(record["before"], chosen["after"] if chosen else None, limits), classes=_classes(record, chosen), wide=_WIDE,
         limits=f"success at most {limits['success']:.1%}, accuracy lost at most {limits['drop'] * 100:.1f} points, by a class at most "
                f"{limits['class_drop']:.0%}, success after {limits['poisoned']} poisoned samples at most {limits['reactivated']:.0%}",
         fingerprint=html_line(record["subject"]["fingerprint"][:16])).encode("utf-8", "backslashreplace")
+
+
+def _needless(attempt: dict[str, Any]) -> bool:
+    """Whether it was not tried because one before it was accepted."""
+    return bool(attempt["status"] == "skipped" and attempt["reasons"] == [NOT_NEEDED])
 
 
 def _shown(trigger: dict[str, Any]) -> str:
@@ -56,7 +64,7 @@ def rows(measured: dict[str, Any], beside: dict[str, Any] | None = None) -> list
     """(what, share, whether less is better) of everything that was measured; the same lines as of `beside`."""
     both = [m["without"] for m in (measured, beside) if m is not None]
     return [("accuracy", measured["accuracy"], False), *((f"success, {k} trigger", v, True) for k, v in measured["success"].items()),
-            *((f"goes there without the {k} trigger", v, True) for k, v in measured["without"].items()
+            *((f"answered with its class, without the {k} trigger", v, True) for k, v in measured["without"].items()
               if any(w[k]["share"] for w in both)),
             *((f"success after re-activation, {k} trigger", v, True) for k, v in measured["reactivated"].items())]
 
@@ -78,15 +86,17 @@ def figures(before: dict[str, Any], after: dict[str, Any] | None) -> list[str]:
             for (what, a, _), (_, b, _) in zip(rows(before, after), rows(after, before), strict=True)]
 
 
-def bars(before: dict[str, Any], after: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Bars in pixels, their intervals as whiskers."""
+def bars(before: dict[str, Any], after: dict[str, Any] | None, limits: dict[str, Any]) -> list[dict[str, Any]]:
+    """Bars in drawing units, their intervals as whiskers, and the limit that each was held to."""
     out = []
     later = rows(after, before) if after is not None else [(w, None, b) for w, _, b in rows(before)]
-    for (what, first, _), (_, second, _) in zip(rows(before, after), later, strict=True):
+    for (what, first, less), (_, second, _) in zip(rows(before, after), later, strict=True):
         pair = [("before", first), *([("after", second)] if second is not None else [])]
-        out.append({"what": html_line(what), "bars": [
+        most = limits["success"] if what.startswith("success, ") else limits["reactivated"] if what.startswith("success after") else None
+        out.append({"what": html_line(what), "less": less, "mark": None if most is None else round(_WIDE * most, 1),
+                    "limit": "" if most is None else f"at most {most:.1%}", "bars": [
             {"when": when, "width": round(_WIDE * s["share"], 1), "low": round(_WIDE * s["low"], 1), "high": round(_WIDE * s["high"], 1),
-             "text": f"{s['share']:.1%} ({s['low']:.1%} to {s['high']:.1%}, {s['of']:,} samples)"} for when, s in pair]})
+             "share": f"{s['share']:.1%}", "spread": f"({s['low']:.1%} to {s['high']:.1%}, {s['of']:,} samples)"} for when, s in pair]})
     return out
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bezoar.core.errors import BezoarError
-from bezoar.core.evidence import Bars, Evidence, Plot, Scatter
+from bezoar.core.evidence import LOG_COUNT, LOG_SUSPICION, Bars, Evidence, Plot, Scatter
 from bezoar.core.report import ScoreTable
 from bezoar.core.view import View
 
@@ -41,8 +41,8 @@ def overview(view: View, table: ScoreTable) -> tuple[Evidence, ...]:
         if len(known) and float(known.max()) > float(known.min()):
             strength = -np.log10(np.clip(1 - known, 1e-6, 1))
             counts, edges = np.histogram(strength, bins=30)
-            out.append(Plot((edges[:-1] + edges[1:]) / 2, {name: np.log10(1 + counts)}, "step", "suspicion, -log10(1 - s)",
-                            "log10(1 + samples)", caption=f"scores of {name}"))
+            out.append(Plot((edges[:-1] + edges[1:]) / 2, {name: np.log10(1 + counts)}, "step", LOG_SUSPICION, LOG_COUNT,
+                            caption=f"scores of {name}"))
     for column, values in sorted(view.origins.items()):
         names, inverse = np.unique(values.astype(str), return_inverse=True)
         if 1 < len(names) <= 40 and table.flagged.any():

@@ -11,11 +11,12 @@ import numpy as np
 
 from bezoar.core.escape import html_line, line, style_source
 from bezoar.trials import BASELINES, Row, summary
+from bezoar.validity import IMPLANTS_AT
 
 SCHEMA = "bezoar.scoreboard/1"
 _STEPS = (0.05, 0.2, 0.5, 0.8)
-_COLUMNS = ("seed", "defence", "success before", "after", "recall", "precision", "false positives", "accuracy before", "after", "removed",
-            "seconds")
+_COLUMNS = ("seed", "defence", "success before", "success after", "recall", "precision", "false positives", "accuracy before",
+            "accuracy after", "samples removed", "seconds")
 
 
 def board(rows: Sequence[Row], subject: dict[str, Any], victim: str, plan: dict[str, Any]) -> dict[str, Any]:
@@ -33,8 +34,11 @@ def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.1%}"
 
 
-def _interval(spread: dict[str, float] | None) -> str:
-    return "" if spread is None else f"{spread['mean']:.0%} ({max(spread['low'], 0):.0%}-{spread['high']:.0%})"
+def _interval(spread: dict[str, float] | None, seeds: int) -> str:
+    """The mean and its interval over seeds, which one seed does not have."""
+    if spread is None:
+        return ""
+    return f"{spread['mean']:.0%}" + ("" if seeds == 1 else f" ({max(spread['low'], 0):.0%}-{spread['high']:.0%})")
 
 
 def _order(made: dict[str, Any]) -> list[str]:
@@ -49,8 +53,8 @@ def to_markdown(made: dict[str, Any]) -> bytes:
     out = [f"# Scoreboard of {line(made['subject']['name'])}", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for s in made["summary"]:
         cells = [s["attack"], f"{s['rate']:g}", f"{s['implanted']}/{s['seeds']}", s["defence"],
-                 *(_interval(s[k]) for k in ("asr_before", "asr_after", "recall", "precision", "false_positive_rate", "accuracy_before",
-                                             "accuracy_after"))]
+                 *(_interval(s[k], s["seeds"]) for k in ("asr_before", "asr_after", "recall", "precision", "false_positive_rate",
+                                                         "accuracy_before", "accuracy_after"))]
         if s["error"]:
             cells[4:] = [s["error"], *[""] * 6]
         elif not s["implanted"]:
@@ -65,22 +69,24 @@ def _cell(s: dict[str, Any] | None) -> dict[str, str]:
     if s["error"]:
         return {"heat": "none", "title": html_line(s["error"]), "text": "could not run"}
     if not s["implanted"]:
-        return {"heat": "none", "title": f"success {_interval(s['asr_before'])}", "text": "did not implant"}
+        reached = f", {s['asr_before']['mean']:.0%}" if s["asr_before"] and s["defence"] == "none" else ""
+        return {"heat": "none", "title": f"success {_interval(s['asr_before'], s['seeds'])}", "text": f"did not implant{reached}"}
     if s["asr_after"] is None:
         return {"heat": "none", "title": "", "text": "could not run"}
     left = s["asr_after"]["mean"]
     heat = int(np.searchsorted(_STEPS, left, "left"))
-    words = [f"success {_interval(s['asr_before'])} before, {_interval(s['asr_after'])} after"]
+    words = [f"success {_interval(s['asr_before'], s['seeds'])} before, {_interval(s['asr_after'], s['seeds'])} after"]
     if s["recall"]:
-        words.append(f"recall {_interval(s['recall'])}, false positives {_interval(s['false_positive_rate'])}")
-    words.append(f"accuracy {_interval(s['accuracy_before'])} before, {_interval(s['accuracy_after'])} after")
+        words.append(f"recall {_interval(s['recall'], s['seeds'])}, false positives {_interval(s['false_positive_rate'], s['seeds'])}")
+    words.append(f"accuracy {_interval(s['accuracy_before'], s['seeds'])} before, {_interval(s['accuracy_after'], s['seeds'])} after")
     some = "" if s["implanted"] == s["seeds"] else f" (of {s['implanted']} of {s['seeds']})"
     return {"heat": f"h{heat}", "title": "; ".join(words), "text": f"{left:.0%}{some}"}
 
 
 def _words(s: dict[str, Any]) -> str:
-    return s["error"] or (f"success {_interval(s['asr_before'])}, implanted in {s['implanted']} of {s['seeds']}"
-                          f", accuracy {_interval(s['accuracy_before'])} (clean twin {_interval(s['accuracy_clean'])})")
+    return s["error"] or (f"success {_interval(s['asr_before'], s['seeds'])}, implanted in {s['implanted']} of {s['seeds']}"
+                          f", accuracy {_interval(s['accuracy_before'], s['seeds'])} "
+                          f"(clean twin {_interval(s['accuracy_clean'], s['seeds'])})")
 
 
 def to_html(made: dict[str, Any]) -> bytes:
@@ -108,4 +114,4 @@ def to_html(made: dict[str, Any]) -> bytes:
         seeds=len({r["seed"] for r in made["rows"]}), implanted=sum(r["implanted"] for r in first), trials=len(first),
         defences=[html_line(d) for d in defences], first=next((html_line(d) for d in defences if d not in BASELINES), ""),
         lines=[{"attack": html_line(a), "rate": r, "cells": [_cell(by.get((a, r, d))) for d in defences]} for a, r in cells],
-        blocks=blocks, columns=_COLUMNS).encode("utf-8", "backslashreplace")
+        blocks=blocks, columns=_COLUMNS, bound=f"{IMPLANTS_AT['backdoor']:.0%}").encode("utf-8", "backslashreplace")

@@ -23,6 +23,8 @@ from bezoar.maths.multiple import clopper_pearson
 
 WORKS = 0.5
 """Least share of samples that a confirmed trigger moves."""
+HOSTS = 300
+"""Clean samples at most that a trigger is put on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,17 @@ class Transplant:
     confirmed: bool
     evidence: tuple[Evidence, ...]
     words: str
+
+
+def _hosts(codes: np.ndarray, able: np.ndarray) -> np.ndarray:
+    """At most `HOSTS` of the rows `able`: the first, or evenly from all where those would leave a class out (a folder, class by class).
+
+    >>> len(_hosts(np.zeros(400, int), np.arange(400))), len(np.unique(_hosts(np.repeat([0, 1], 400), np.arange(800)) // 400))
+    (300, 2)
+    """
+    if len(np.unique(codes[able])) == len(np.unique(codes[able[:HOSTS]])):
+        return able[:HOSTS]
+    return able[np.linspace(0, len(able) - 1, HOSTS).astype(np.int64)]
 
 
 def moved(suspect: Suspect, trigger: Trigger, hosts: Dataset, target: int, rng: np.random.Generator) -> float:
@@ -58,7 +71,7 @@ def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: n
             data = data.take(np.flatnonzero(held_out(len(data)))) if held_out(len(data)).any() else data
         assert data.labels is not None
         answers = view.suspect.predict(data.inputs).argmax(axis=1)
-        hosts = data.take(np.flatnonzero((data.labels.codes != target) & (answers != target))[:300])
+        hosts = data.take(_hosts(data.labels.codes, np.flatnonzero((data.labels.codes != target) & (answers != target))))
         if len(hosts) < 5:
             return None
         works = [moved(view.suspect, t, hosts, target, rng) for t in offered]

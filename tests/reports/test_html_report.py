@@ -229,3 +229,20 @@ def test_trigger_is_cropped_to_what_it_changes():
     f = dataclasses.replace(sample_report().findings[0], trigger=trigger, evidence=())
     data = re.findall(r'base64,([A-Za-z0-9+/=]+)"[^>]*alt="the trigger', page(dataclasses.replace(sample_report(), findings=(f,))))
     assert max(Image.open(io.BytesIO(base64.b64decode(data[0]))).size) <= 5
+
+
+def test_a_page_names_its_folder_only_where_that_is_a_way_from_here(tmp_path, monkeypatch):
+    from bezoar import write_report
+
+    monkeypatch.chdir(tmp_path)
+    write_report(sample_report(), "out/today", ("html",))
+    write_report(sample_report(), tmp_path / "far", ("html",))
+    assert b"--report out/today/report.json" in (tmp_path / "out/today/report.html").read_bytes()
+    assert str(tmp_path).encode() not in (tmp_path / "far/report.html").read_bytes()
+
+
+@pytest.mark.parametrize("values", [(1.0, 0.0), (0.25, 0.75), (1.0000001, 0.0)])
+def test_shares_are_read_as_percentages_also_where_one_has_all(values):
+    drawn = bars(Bars(("a", "b"), values, caption="share of the pull, by source"))
+    assert drawn.count("%</td>") == 2
+    assert "100%" not in bars(Bars(("a", "b"), (1.0, 0.0), caption="members by source"))

@@ -4,6 +4,8 @@ import base64
 import copy
 import json
 import math
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -210,3 +212,11 @@ def test_no_report_depends_on_the_hash_seed():
                            env={**os.environ, "PYTHONHASHSEED": seed}).stdout for seed in ("0", "1")}
     assert len(told) == 1
     assert [x.split()[0] for x in told.pop().splitlines()] == ["csv", "html", "json", "sarif", "scores", "terminal"]
+
+
+def test_a_report_is_read_before_anything_else_was_imported(tmp_path):
+    (tmp_path / "report.json").write_bytes(JsonReport().render(sample_report()))
+    code = "import bezoar, sys; print(sum(f.trigger is not None for f in bezoar.read_report(sys.argv[1]).findings))"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "report.json")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == sum(f.trigger is not None for f in sample_report().findings) > 0

@@ -58,7 +58,9 @@ def test_sureness_of_each_kind():
     assert "whitened-spectrum, label-consistency" in sureness(patch)
     assert "did not confirm it (12% flipped, 10% by matched controls)" in sureness(table)
     assert "hardly any flips outright (0%, controls 0%)" in sureness(dataclasses.replace(patch, effect=(0.0, 0.0)))
-    assert "not put to the test" in sureness(flips)
+    assert "there is no trigger to put on them" in sureness(dataclasses.replace(flips, advisory=False))
+    assert "test" not in sureness(flips)
+    assert sureness(dataclasses.replace(flips, p_value=0.0)) == "This was counted in the data; it is no matter of chance."
     assert sureness(dataclasses.replace(patch, p_value=math.nan)).startswith("Chance alone would do this with a probability of not known")
 
 
@@ -83,7 +85,8 @@ def test_commands_say_where_the_report_is():
     report = sample_report()
     assert next_commands(report, "out/today/")[0][0] == "bezoar clean data/signs-2026 --report out/today/report.json --out cleaned"
     assert next_commands(report, "a b; rm")[0][0].split()[4] == "OUT/report.json"
-    assert finding_commands(report, report.findings[0])[1][1] == f'bezoar accept report.json {report.findings[0].id} --because "why it is fine"'
+    accept = f'accept out/report.json {report.findings[0].id} --because "why it is fine"'
+    assert finding_commands(report, report.findings[0], "out") == [("if it is harmless", f"bezoar {accept}")]
     assert finding_commands(report, report.findings[4]) == [("how this check works", "bezoar explain label-consistency")]
     assert finding_commands(report, report.findings[5]) == []
 

@@ -66,7 +66,7 @@ def test_a_few_marked_pictures_in_another_folder(tmp_path):
     raws = {p.name: p.read_bytes() for p in bad.rglob("*.png")}
     marked = [n for n in fresh if b"bezoar-poison" in raws[n]]
     shutil.copyfile(next(p for p in bad.rglob(marked[0])), other / "stray.png")
-    assert read(other.parent).declared == ("1 images say themselves that an attack planted them",)
+    assert read(other.parent).declared == ("1 image says itself that an attack planted it",)
 
 
 @pytest.mark.parametrize(("suffix", "says"), [("png", True), ("jpg", True), ("bmp", False)])

@@ -59,6 +59,10 @@ def before_after(before: np.ndarray, after: np.ndarray, caption: str) -> Picture
     return Picture(sheet.repeat(grow, axis=0).repeat(grow, axis=1), caption=caption)
 
 
+LABELLED = "labelled "
+"""How the caption of a member begins that says its label."""
+
+
 @dataclass(frozen=True)
 class Excerpt:
     """A piece of text with marked spans (start, end) in characters of `text`."""
@@ -90,6 +94,10 @@ class Bars:
     values: tuple[float, ...]
     highlight: tuple[str, ...] = ()
     caption: str = ""
+
+
+LOG_COUNT, LOG_SUSPICION = "log10(1 + samples)", "suspicion, -log10(1 - s)"
+"""Labels of axes that a page draws with the plain numbers at their ticks."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -107,7 +107,8 @@ class Patch(Trigger):
             h, w = int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1
         down = "upper" if self.top < 1 / 3 else "lower" if self.top > 0.6 else "middle"
         across = "left" if self.left < 1 / 3 else "right" if self.left > 0.6 else "centre"
-        return f"a {h}x{w} patch at the {down} {across}"
+        place = "in the middle" if (down, across) == ("middle", "centre") else f"at the {down} {across}"
+        return f"a {h}x{w} patch {place}"
 
 
 @dataclass(frozen=True, eq=False)

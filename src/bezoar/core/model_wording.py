@@ -36,7 +36,7 @@ def sure(report: Report) -> str:
     one_in = round(1 / report.alpha) if report.alpha > 0 else 0
     base = f"Of {one_in} clean models, about one is expected to raise an alarm (alpha {report.alpha:g})." if one_in else ""
     if isinstance(p, (int, float)) and math.isfinite(p):
-        base = f"p = {p:.2g}. {base}"
+        base = f"The model stands out with p = {p:.2g}. {base}{of_inputs(report)}"
     if report.subject.get("what") == "tuned model":
         return f"{base} Held against matched controls: the same pixels at other places and in another order."
     told = report.plan.get("judgement")
@@ -48,6 +48,13 @@ def sure(report: Report) -> str:
         return "There was nothing to hold it against: clean ones of the same shape (--references) would tell what is natural."
     across = "the ordinary candidates that were tried" if basis == "candidates" else "the model's own classes"
     return f"{base} Calibrated across {across} only: lower assurance. {false_alarms(report)}".rstrip()
+
+
+def of_inputs(report: Report) -> str:
+    """That the inputs somebody asked about have a p-value of their own; '' where nobody asked."""
+    told = report.subject.get("inputs")
+    p = told.get("p_value") if isinstance(told, dict) else None
+    return f" The given inputs have a p-value of their own: {p:.2g}." if isinstance(p, (int, float)) and math.isfinite(p) else ""
 
 
 def false_alarms(report: Report) -> str:
@@ -90,11 +97,12 @@ def next_commands(report: Report, written: str = "report.json") -> list[tuple[st
     if what in ("encoder", "adapter"):
         return _before_tuning(report, model, written)
     if report.verdict in ("poisoned", "suspicious"):
+        more = "more reference models" if report.subject.get("clean_samples") else "clean samples and reference models"
         known = any(f.trigger is not None for f in report.counted)
         mend = [(f"bezoar repair {model} --data CLEAN --report {written} --out repaired",
                  "unlearn what was recovered; the model stays as it is, and a repair that misses its limits is not kept")]
         return [*(mend if known else []),
-                (f"bezoar audit {model} --data CLEAN --effort deep", "look again, with clean samples and more reference models"),
+                (f"bezoar audit {model} --data CLEAN --effort deep", f"look again, with {more}"),
                 ("bezoar scan DATA", "if you have the data it was trained on: find the poison there, and train anew without it")]
     if report.verdict == "inconclusive":
         return [(f"bezoar audit {model} --data CLEAN", "run again with clean samples; the reasons above say what was missing"),
@@ -115,7 +123,8 @@ def _before_tuning(report: Report, model: str, written: str) -> list[tuple[str, 
 def sureness(finding: Finding) -> str:
     """How sure the finding is."""
     if finding.members:
-        return f"As many clean inputs would be flagged with a probability of about {finding.p_value:.2g}."
+        return ("If the given inputs were like the trusted samples, as many would be flagged with a probability of about "
+                f"{finding.p_value:.2g}. This is said of the inputs; the p-value of the model is another one.")
     parts = [f"A clean model would show this with a probability of about {finding.p_value:.2g}."]
     if finding.confirmed is not None and finding.effect:
         word = "Confirmed" if finding.confirmed else "Not confirmed"

@@ -122,7 +122,7 @@ def _picture(suspect: Suspect, pixels: np.ndarray, call: int, before: float, sai
     heat /= max(float(heat.max()), 1e-9)
     red = np.array([255, 40, 0], np.float64)
     shown = (pixels.mean(axis=2, keepdims=True) * 0.6 * (1 - heat[..., None]) + red * heat[..., None]).round().astype(np.uint8)
-    return Picture(np.concatenate([pixels, shown], axis=1), caption=f"{said}; in red the region that it hangs on", sample=sample,
+    return Picture(np.concatenate([pixels, shown], axis=1), caption=f"{said}; in red: what it hangs on", sample=sample,
                    enlarge=max(1, 160 // max(h, 1)))
 
 

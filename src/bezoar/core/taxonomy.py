@@ -9,7 +9,7 @@ _THREATS: dict[str, tuple[str, dict[str, list[str]]]] = {
     "backdoor-dirty-label": ("Backdoor planted with changed labels",
                              {"atlas": ["AML.T0020", "AML.T0043.004"], "nist": ["NISTAML.023"], "owasp_ml": ["ML02"],
                               "owasp_llm": ["LLM04:2025"]}),
-    "backdoor-clean-label": ("Backdoor planted without changing labels",
+    "backdoor-clean-label": ("Backdoor that its labels do not give away",
                              {"atlas": ["AML.T0020", "AML.T0043.004"], "nist": ["NISTAML.021", "NISTAML.012"],
                               "owasp_ml": ["ML02"], "owasp_llm": ["LLM04:2025"]}),
     "label-flip": ("Changed labels", {"atlas": ["AML.T0020"], "nist": ["NISTAML.013"], "owasp_ml": ["ML02"]}),

@@ -58,6 +58,8 @@ class Trigger(ABC):
 
 def trigger_from_dict(data: dict[str, Any]) -> Trigger:
     """The inverse of `Trigger.to_dict`; unknown kinds and fields raise ValueError."""
+    from bezoar.core import image_rewrites, image_triggers, table_triggers, text_rewrites, text_triggers  # noqa: F401 - they enter their kinds
+
     cls = _KINDS.get(str(data.get("kind")))
     if cls is None:
         raise ValueError(f"unknown trigger kind {data.get('kind')!r}")

@@ -18,8 +18,8 @@ _MATTERS = {
         "A model trained on this learns a secret switch: whoever knows the trigger can put it on any input and get "
         "the answer they want, while every ordinary test still looks fine.",
     "backdoor-clean-label":
-        "The labels look right, so a review by eye passes it, and yet a model trained on this learns a secret "
-        "switch that its maker can use at will.",
+        "The labels do not give it away, so a review of labels may pass it, and yet a model trained on this learns a "
+        "secret switch that its maker can use at will.",
     "label-flip":
         "Wrong labels pull the decision boundary: the model gets worse for the classes involved, sometimes only "
         "where somebody wanted it to.",
@@ -188,8 +188,9 @@ def sureness(finding: Finding) -> str:
     """How sure one finding is: chance, lower bound, what the transplant showed, who agrees."""
     if finding.kind == "model":
         return model_wording.sureness(finding)
-    parts = [f"Chance alone would do this with a probability of {chance(finding.p_value)} ({p_text(finding.p_value)}, "
-             "corrected for everything that was searched)."]
+    parts = ["This was counted in the data; it is no matter of chance."] if finding.advisory and finding.p_value == 0 else [
+        f"Chance alone would do this with a probability of {chance(finding.p_value)} ({p_text(finding.p_value)}, "
+        "corrected for everything that was searched)."]
     if finding.at_least:
         parts.append(f"At least {finding.at_least:,} of the {len(finding.members):,} members cannot be explained by chance "
                      "or nature.")
@@ -207,8 +208,10 @@ def sureness(finding: Finding) -> str:
     elif finding.confirmed is False:
         shown = f" ({flips} flipped, {controls} by matched controls)" if finding.effect else ""
         parts.append(f"The transplant did not confirm it{shown}: a model may not have learned this.")
-    else:
+    elif finding.trigger is not None:
         parts.append("The trigger was not put to the test on other samples, because that could not be done here.")
+    elif not finding.advisory:
+        parts.append("It was not put to the test on other samples: there is no trigger to put on them.")
     if finding.agreeing:
         parts.append("Proposed independently by " + ", ".join(finding.agreeing) + " as well.")
     return " ".join(parts)
@@ -249,7 +252,8 @@ def next_commands(report: Report, folder: str = "") -> list[tuple[str, str]]:
     if report.verdict in ("poisoned", "suspicious"):
         first = next((f.id for f in report.counted), "ID")
         return [(f"bezoar clean {data} --report {written} --out cleaned",
-                 "set the quarantine list aside; nothing is deleted, and bezoar restore undoes it"),
+                 "set the quarantine list aside, at most 5% of a class without --allow-more; nothing is deleted, bezoar restore "
+                 "undoes it"),
                 (f"{again} --effort deep", "look again, harder, before deciding about people or vendors"),
                 (f'bezoar accept {written} {first} --because "why it is fine"',
                  "if a person finds a campaign harmless: later scans with --baseline bezoar.baseline.json do not count it")]
@@ -261,11 +265,10 @@ def next_commands(report: Report, folder: str = "") -> list[tuple[str, str]]:
              "compare with data that you trust; that sees what a single set cannot show")]
 
 
-def finding_commands(report: Report, finding: Finding) -> list[tuple[str, str]]:
-    """(when, command) for one finding."""
+def finding_commands(report: Report, finding: Finding, folder: str = "") -> list[tuple[str, str]]:
+    """(when, command) for one finding; `folder` as in `next_commands`."""
     if finding.advisory:
         return [("how this check works", f"bezoar explain {typed(finding.ability, 'NAME')}")]
     if finding.id in report.accepted or finding.kind == "model":
         return []
-    return [("to set the members aside", f"bezoar clean {data_word(report)} --report report.json --out cleaned"),
-            ("if it is harmless", f'bezoar accept report.json {finding.id} --because "why it is fine"')]
+    return [("if it is harmless", f'bezoar accept {_report_word(folder)} {finding.id} --because "why it is fine"')]

@@ -82,7 +82,7 @@ class Association(Detector):
         except Unavailable:
             codes, classes = np.full(n, -1), ()
         if n == 0 or atoms.n_atoms == 0:
-            return Scores(np.full(n, np.nan), notes=("no atoms to look at",))
+            return Scores(np.full(n, np.nan), notes=("the samples share no small part that could be counted",))
         work = Holders(view, atoms, codes, classes, self.least)
         raw = np.zeros(n)
         groups: list[Group] = []

@@ -48,7 +48,7 @@ class Duplicates(Detector):
                  f"cluster holds {int(size.max())}; {len(hubs)} hubs; floods under {self._least(n)} near-copies raise no alarm"]
         top = np.argsort(-degree, kind="stable")[:5]
         overview: list[Evidence] = [Facts(("sample", "is among the nearest of"), tuple(
-            (str(view.dataset.ids[i]), f"{degree[i]} others") for i in top), "largest hubs")]
+            (str(view.dataset.ids[i]), f"{degree[i]} others") for i in top), "samples that are near most others (hubs)")]
         return Scores(np.clip(suspicion, 0, 1), tuple(groups), tuple(notes), smallest={"near-copies": self._least(n)},
                       overview=tuple(overview))
 
@@ -101,13 +101,16 @@ class Duplicates(Detector):
         again = np.flatnonzero((copies > 1) & ~first)
         if len(again):
             out.append(Group(again, 0.0, "duplicates", "exact copies of other samples", kind="record", liftable=False, advisory=True,
-                             because=f"{len(again)} samples repeat another sample exactly.",
-                             advice="Repeated samples count more than once in training and leak between train and test."))
+                             because="Each of them repeats another sample exactly.",
+                             advice="Keep one of each unless the repetition is meant, and all copies on one side of a split."))
         crossed = np.flatnonzero(mixed & (np.bincount(cluster)[cluster] <= 200))
         if len(crossed):
             out.append(Group(crossed, 0.0, "duplicates", "near-copies with different labels", kind="record", liftable=False,
-                             advisory=True, because=f"{len(crossed)} samples stand in clusters of near-copies whose labels differ.",
-                             advice="At most one of the labels is right, or the difference is too fine for the embedding."))
+                             advisory=True,
+                             because="They stand in clusters of near-copies whose labels differ; members that another finding lists "
+                                     "already are left out here.",
+                             advice="Compare each with its near-copies, and correct the label that is wrong.",
+                             doubt="The difference may be real and too fine for the embedding."))
         return out
 
 

@@ -101,9 +101,9 @@ class ValueTuples(Detector):
             members=members, p_value=p, threat="backdoor-dirty-label", title=f"{words}, labelled {classes[t.target]}",
             target=t.target, expected=natural * len(members) / max(len(t.own), 1),
             sure=np.full(len(members), 1.0 - min(natural / max(len(t.own), 1), 1.0)),
-            because=f"{len(t.own)} of the {t.held} distinct rows with {words} are labelled {classes[t.target]}; their other columns "
-                    f"speak for {t.mean:.0f}. In those columns they differ no more from rows of other classes than a random draw "
-                    f"does (ratio {t.alike:.1f}, 1 = random draw).",
+            because=f"{len(t.own)} of the {t.held} distinct rows with {words} are labelled {classes[t.target]}; going by their other "
+                    f"columns about {t.mean:.0f} would be. In those columns they differ no more from rows of other classes than a "
+                    f"random draw does (ratio {t.alike:.1f}, 1 = random draw).",
             doubt="A rule of nature that sets the label whatever the other columns say, and is itself unrelated to them, "
                   "would look the same.",
             advice="Ask where these rows come from and whether these cells were measured; quarantine them if nobody can say.",

@@ -17,7 +17,7 @@ from bezoar.core.inputs import Images
 from bezoar.core.roles import infer
 from bezoar.intake.arrow import edited, plain_columns
 from bezoar.intake.arrow_pictures import decoded, picture_column
-from bezoar.intake.door import SAYS_ITSELF, declared
+from bezoar.intake.door import SAYS_ITSELF, declared, says_planted
 from bezoar.intake.pictures import MARK, MARKED, png_bytes
 
 
@@ -45,7 +45,7 @@ def opened(table: Any, path: Path, reading: Reading, *, notes: tuple[str, ...] =
         import pyarrow as pa
 
         inputs, kept, failed, planted = decoded(table.column(picture), reading.limits)
-        told += (f"{planted:,} images say themselves that an attack planted them",) if planted else ()
+        told += says_planted(planted)
         if not len(kept):
             raise UnreadableInput(f"none of the pictures in column {picture!r} can be read: {failed[0][1]}")
         unreadable = tuple((f"row {row}", why) for row, why in failed)

@@ -108,6 +108,16 @@ def line_at(raw: bytes, position: int) -> int:
 SAYS_ITSELF = "the file says itself that an attack planted poison in it"
 
 
+def says_planted(count: int) -> tuple[str, ...]:
+    """A sentence about pictures that carry the mark of `bezoar attack`; () for none.
+
+    >>> says_planted(1)
+    ('1 image says itself that an attack planted it',)
+    """
+    some = "1 image says itself that an attack planted it" if count == 1 else f"{count:,} images say themselves that an attack planted them"
+    return (some,) if count else ()
+
+
 def declared(path: Path) -> tuple[str, ...]:
     """What a `truth.json` in DATA or beside it says, as a sentence; () where there is none."""
     for folder in ([path] if path.is_dir() else []) + [path.parent]:

@@ -5,6 +5,7 @@ No script, nothing from outside, all foreign text escaped.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from importlib.resources import files
 
@@ -27,7 +28,7 @@ def page(traced: Traced) -> bytes:
     bars = "".join(figure(Bars(tuple(parts), tuple(parts.values()), caption=f"share of the pull towards the answer, by {column}"), album)
                    for column, parts in traced.shares.items() if parts)
     notes = "".join(f"<li>{_text(n, 400)}</li>" for n in traced.notes)
-    body = (f'<header class="top"><p class="name">{_text(traced.name, 120)}</p></header><main>'
+    body = (f'<header class="top"><p class="brand">bezoar trace</p><p class="name">{_text(traced.name, 120)}</p></header><main>'
             f'<section class="verdict open"><h1>Why &#39;{_text(traced.called)}&#39; ({percent(traced.chance)})</h1>'
             f"<p>Asked: {_text(traced.model)}. {traced.samples:,} training samples.</p></section>"
             f'<section><h2>The input</h2><ul class="members">{member(traced.shown, album)}</ul></section>'
@@ -46,8 +47,12 @@ def page(traced: Traced) -> bytes:
 def _side(title: str, some: tuple[Pull, ...], album: Album) -> str:
     if not some:
         return f"<section><h2>{title}</h2><p>None.</p></section>"
+    members = "".join(member(replace(p.shown, caption=f"{percent(p.share)}, labelled {p.label}"), album) for p in some)
+    told = f'<p class="lead">Share of the pull, and the label, under each.</p><ul class="members {some[0].shown.kind}">{members}</ul>'
+    if not any(p.origin for p in some):
+        return f"<section><h2>{title}</h2>{told}</section>"
     lines = "".join(f'<tr><td class="num">{percent(p.share)}</td><td>{_text(p.sample)}</td><td>{_text(p.label)}</td>'
                     f"<td>{_text('; '.join(f'{k}: {v}' for k, v in p.origin.items()), 300)}</td></tr>" for p in some)
-    return (f'<section><h2>{title}</h2><ul class="members {some[0].shown.kind}">{"".join(member(p.shown, album) for p in some)}</ul>'
-            '<div class="scroll"><table class="plain"><thead><tr><th scope="col" class="num">share</th><th scope="col">sample</th>'
-            f'<th scope="col">label</th><th scope="col">origin</th></tr></thead><tbody>{lines}</tbody></table></div></section>')
+    return (f'<section><h2>{title}</h2>{told}<div class="scroll"><table class="plain"><thead><tr><th scope="col" class="num">share</th>'
+            '<th scope="col">sample</th><th scope="col">label</th><th scope="col">origin</th></tr></thead>'
+            f"<tbody>{lines}</tbody></table></div></section>")

@@ -27,8 +27,8 @@ from bezoar.core.errors import LimitExceeded, UnreadableInput, UsageError
 from bezoar.core.inputs import Images, frozen
 from bezoar.core.limits import MIB, Limits
 from bezoar.core.roles import LIKELY, NONE, SURE, listing
-from bezoar.intake.door import declared, inside, published, read_regular
-from bezoar.intake.pictures import MARK, SUFFIXES, Undecodable, decode, marked, png_bytes, strict_decoding
+from bezoar.intake.door import declared, inside, published, read_regular, says_planted
+from bezoar.intake.pictures import SUFFIXES, Undecodable, decode, marked, png_bytes, strict_decoding
 
 KEEP_BYTES = 1536 * MIB
 SPLITS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation", "dev"))
@@ -76,12 +76,12 @@ class Folder(Source):
         if others:
             kinds = ", ".join(f"{c:,} {s or 'without suffix'}" for s, c in sorted(others.items())[:8])
             notes.append(f"files that are not images were not read: {kinds}")
+        planted = remarks.pop("planted", 0)
         for remark, count in sorted(remarks.items()):
             notes.append({"alpha": f"{count:,} images carry an alpha channel; it is not looked at",
                           "frames": f"{count:,} images hold several frames; only the first is looked at",
-                          "planted": f"{count:,} images carry the mark {MARK!r}",
                           "16-bit": f"{count:,} images have 16 bits or floats per pixel; 8 bits are looked at"}[remark])
-        told = (f"{remarks['planted']:,} images say themselves that an attack planted them",) if "planted" in remarks else ()
+        told = says_planted(planted)
         return Dataset(inputs, "image", frozen(ids), labels, path.resolve().name, origin, tuple(sorted(unreadable)), tuple(notes),
                        (*declared(path), *told))
 

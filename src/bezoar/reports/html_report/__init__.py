@@ -3,7 +3,8 @@
 Verdict first, then what could not be seen, then the campaigns with their triggers, members and places of origin, then
 the whole run. No script, no outside reference, a content policy that allows the page's own style (by hash) and embedded
 pictures, nothing else. All foreign text is escaped and its hidden characters are written out. At most `campaigns` cards,
-`members` samples each and about 2 MB; what is left out is counted. Cost: about 10 ms a picture. Needs Jinja2 and Pillow.
+`members` samples each and about 2 MB; what is left out is counted. `folder` is where the report is written, for the commands that
+are suggested. Cost: about 10 ms a picture. Needs Jinja2 and Pillow.
 """
 
 from __future__ import annotations
@@ -74,9 +75,10 @@ class HtmlReport(Renderer):
     info = Info(name="html", summary="report.html: one page with pictures, opens offline")
     filename = "report.html"
 
-    def __init__(self, *, campaigns: int = 50, members: int = 24) -> None:
+    def __init__(self, *, campaigns: int = 50, members: int = 24, folder: str = "") -> None:
         self.campaigns = campaigns
         self.members = members
+        self.folder = folder
 
     def render(self, report: Report) -> bytes:
         """UTF-8 bytes of the page; the same report gives the same bytes."""
@@ -90,11 +92,11 @@ class HtmlReport(Renderer):
         text = page.render(
             style=Markup(style), digest=digest, schema=SCHEMA, report=report, tone=_TONES.get(report.verdict, "open"),  # noqa: S704
             facts=_subject(report), headline=headline(report), sure=sure(report), unseen=unseen(report),
-            tiles=_tiles(report, len(ran)), commands=next_commands(report),
+            tiles=_tiles(report, len(ran)), commands=next_commands(report, self.folder),
             counting=[c for c in cards if not c["aside"]], aside=[c for c in cards if c["aside"]],
             more=len(report.findings) - len(cards), model=about_model(report), outcomes=_outcomes(report), most=_MOST_LINES,
             overview=[Markup(figure(e, album)) for e in report.overview[:_MOST_OVERVIEW]],  # noqa: S704
-            undrawn=max(len(report.overview) - _MOST_OVERVIEW, 0),
+            undrawn=max(len(report.overview) - _MOST_OVERVIEW, 0), spans=any(s.interval for s in report.sensitivity),
             plan=json.dumps(report.plan, indent=2, default=str, skipkeys=True, ensure_ascii=False), many=many)
         return str(text).encode("utf-8", "backslashreplace")
 
@@ -114,6 +116,7 @@ class HtmlReport(Renderer):
             "table": None if table is None else Markup(table),  # noqa: S704
             "number": number, "id": f.id, "title": f.title, "aside": f.advisory or accepted,
             "state": "accepted" if accepted else "advisory" if f.advisory else
+                     "of inputs" if f.kind == "model" and f.members else
                      {True: "confirmed", False: "not confirmed", None: "not tested"}[f.confirmed],
             "tone": "muted" if f.advisory or accepted else "bad" if f.confirmed else "warn",
             "members": [Markup(member(e, album)) for e in shown],  # noqa: S704
@@ -123,7 +126,7 @@ class HtmlReport(Renderer):
             "effect_bars": None if f.effect is None or not flips_some(f) else Markup(bars(Bars(  # noqa: S704
                 ("the trigger", "matched controls"), f.effect, ("the trigger",)), full=1.0)),
             "because": f.because, "matters": matters(f.threat), "sure": sureness(f), "doubt": f.doubt, "advice": f.advice,
-            "commands": finding_commands(report, f), "threat": str(threat["name"]),
+            "commands": finding_commands(report, f, self.folder), "threat": str(threat["name"]),
             "taxonomy": [(edition, ", ".join(threat[k])) for k, edition in threat["editions"].items()],  # type: ignore[attr-defined, arg-type]
             "figures": [Markup(figure(e, album)) for e in (*spread, *figures)],  # noqa: S704
             **_trigger(f, samples, album)}
@@ -140,7 +143,9 @@ def _spread(f: Finding) -> tuple[list[Bars], list[Evidence]]:
         if len(parts) > 1 or caption in told or not told:
             pairs = sorted(parts.items()) if column == "time" else list(parts.items())
             spread.append(Bars(tuple(k for k, _ in pairs), tuple(float(v) for _, v in pairs), caption=caption))
-    return spread, [e for e in figures if not (isinstance(e, Bars) and e.caption in own)][:_MOST_FIGURES]
+    seen = f.trigger.describe() if f.trigger is not None else None
+    again = [e for e in figures if isinstance(e, Facts) and isinstance(seen, Facts) and e.rows == seen.rows]
+    return spread, [e for e in figures if e not in again and not (isinstance(e, Bars) and e.caption in own)][:_MOST_FIGURES]
 
 
 def _trigger(f: Finding, samples: list[Evidence], album: Album) -> dict[str, Any]:
@@ -148,7 +153,7 @@ def _trigger(f: Finding, samples: list[Evidence], album: Album) -> dict[str, Any
     from markupsafe import Markup
 
     if f.trigger is None:
-        return {"trigger": None, "trigger_title": "", "place": None}
+        return {"trigger": None, "trigger_words": "", "place": None}
     seen, mask = f.trigger.describe(), getattr(f.trigger, "mask", None)
     spot = ""
     if isinstance(seen, Picture):
@@ -158,7 +163,7 @@ def _trigger(f: Finding, samples: list[Evidence], album: Album) -> dict[str, Any
             spot = where(float(f.trigger.top), float(f.trigger.left), mask, host, float(getattr(f.trigger, "scale", 0)))  # type: ignore[attr-defined]
     else:
         drawn = figure(seen, album)
-    return {"trigger": Markup(drawn), "trigger_title": f.trigger.title(), "place": Markup(spot)}  # noqa: S704
+    return {"trigger": Markup(drawn), "trigger_words": "" if f.trigger.title() in f.title else f.trigger.title(), "place": Markup(spot)}  # noqa: S704
 
 
 def _subject(report: Report) -> list[tuple[str, str]]:
@@ -180,7 +185,7 @@ def _tiles(report: Report, ran: int) -> list[tuple[str, str, str]]:
     campaigns = "campaign" if len(report.counted) == 1 else "campaigns"
     least = f"≥ {report.poisoned_at_least:,}" if report.poisoned_at_least else "0"
     return [(f"{len(report.counted):,}", campaigns, f"and {aside} advisory or accepted" if aside else ""),
-            (least, "beyond nature", f"at alpha {percent(report.alpha)}"),
+            (least, "beyond chance and nature", f"at {percent(1 - report.alpha)} confidence" if report.poisoned_at_least else ""),
             (f"{out:,}", "to quarantine", "never deleted" if out else ""),
             (f"{ran:,}", "check ran" if ran == 1 else "checks ran", f"{gaps} could not" if gaps else "none skipped")]
 
@@ -189,10 +194,19 @@ def _model_tiles(report: Report, ran: int) -> list[tuple[str, str, str]]:
     s, finding = report.subject, next(iter(report.counted), None)
     p, works = s.get("p_value"), finding.effect[0] if finding and finding.effect else None
     gaps = sum(applies(o) for o in report.outcomes) - ran
-    return [(f"{p:.2g}" if isinstance(p, (int, float)) else "-", "p-value", f"alarm at {report.alpha:g}"),
+    return [(f"{p:.2g}" if isinstance(p, (int, float)) else "-", "p-value of the model", f"alarm at {report.alpha:g}"),
             (percent(works) if works is not None else "-", "moved by the trigger", "of clean samples"),
+            *_asked(s.get("inputs")),
             (f"{s.get('reference_models') or 0}", "reference models", "clean, of the same shape"),
             (f"{ran:,}", "check ran" if ran == 1 else "checks ran", f"{gaps} could not" if gaps else "none skipped")]
+
+
+def _asked(told: Any) -> list[tuple[str, str, str]]:
+    """The tile of the inputs that somebody asked about."""
+    given, flagged, rate = (told.get(k) for k in ("given", "flagged", "rate")) if isinstance(told, dict) else (None, None, None)
+    if not isinstance(given, int) or not isinstance(flagged, int) or not isinstance(rate, float):
+        return []
+    return [(f"{flagged:,} of {given:,}", "inputs flagged", f"{rate * given:.1f} expected by chance")]
 
 
 def _outcomes(report: Report) -> list[tuple[str, str, str, str]]:

@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 
 from bezoar.core.escape import html_line
-from bezoar.core.evidence import Plot, Scatter
+from bezoar.core.evidence import LOG_COUNT, LOG_SUSPICION, Plot, Scatter
 
 WIDTH, HEIGHT = 400, 240
 """Drawing units of a plot; one unit is one pixel on a phone."""
@@ -59,6 +59,24 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
+def _counts(top: float) -> list[tuple[float, str]]:
+    """Ticks of an axis of log10(1 + count): (place, count).
+
+    >>> [word for _, word in _counts(2.6)]
+    ['0', '1', '10', '100']
+    """
+    return [(math.log10(1 + n), short(n)) for n in (0, *(10.0 ** k for k in range(int(max(top, 0.0)) + 1))) if math.log10(1 + n) <= top]
+
+
+def _nines(at: float) -> str:
+    """A tick of an axis of -log10(1 - s), as s.
+
+    >>> _nines(0.0), _nines(0.5), _nines(1.0), _nines(3.0)
+    ('0', '0.68', '0.9', '0.999')
+    """
+    return f"{1 - 10.0 ** -at:.{math.floor(at + 1e-9) + (at % 1 > 1e-9) + (at < 1)}f}".rstrip("0").rstrip(".") or "0"
+
+
 def _range(values: list[np.ndarray]) -> tuple[float, float]:
     known = [v[np.isfinite(v)] for v in values]
     known = [v for v in known if len(v)]
@@ -93,13 +111,15 @@ def plot(p: Plot) -> str:
         return np.column_stack([LEFT + (a - x0) * sx, HEIGHT - BOTTOM - (b - y0) * sy]).round(1)
 
     out = [f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(p.caption or "plot", 160)}">']
-    for t in ticks(y0, y1):
+    counted, strength = p.y_label == LOG_COUNT and y0 == 0, p.x_label == LOG_SUSPICION and x0 > -1
+    across, up = "suspicion" if strength else text(p.x_label), "samples" if counted else text(p.y_label)
+    for t, word in _counts(y1) if counted else [(t, short(t)) for t in ticks(y0, y1)]:
         y = HEIGHT - BOTTOM - (t - y0) * sy
         out.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
-                   f'<text class="tick end" x="{LEFT - 5}" y="{y + 4.5:.1f}">{short(t)}</text>')
+                   f'<text class="tick end" x="{LEFT - 5}" y="{y + 4.5:.1f}">{word}</text>')
     for t in ticks(x0, x1, 6):
         px = LEFT + (t - x0) * sx
-        out.append(f'<text class="tick mid" x="{px:.1f}" y="{HEIGHT - BOTTOM + 17}">{short(t)}</text>')
+        out.append(f'<text class="tick mid" x="{px:.1f}" y="{HEIGHT - BOTTOM + 17}">{_nines(t) if strength else short(t)}</text>')
     out.append(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
     for i, values in usable:
         ok = np.isfinite(x) & np.isfinite(values)
@@ -107,8 +127,8 @@ def plot(p: Plot) -> str:
             continue
         out.append(_series(at(x[ok], values[ok]), p.style, i % COLOURS))
     middle = (HEIGHT - BOTTOM + TOP) / 2
-    out.append(f'<text class="label mid" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 5}">{text(p.x_label)}</text>'
-               f'<text class="label mid" transform="translate(12 {middle}) rotate(-90)">{text(p.y_label)}</text></svg>')
+    out.append(f'<text class="label mid" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 5}">{across}</text>'
+               f'<text class="label mid" transform="translate(12 {middle}) rotate(-90)">{up}</text></svg>')
     if len(series) > 1:
         names = "".join(f'<li><span class="key c{i % COLOURS}"></span>{text(name)}</li>' for i, (name, _) in enumerate(series[:12]))
         out.append(f'<ul class="legend">{names}</ul>')

@@ -14,8 +14,8 @@ from io import BytesIO
 import numpy as np
 
 from bezoar.core.escape import html_block
-from bezoar.core.evidence import Bars, Evidence, Excerpt, Facts, Picture, Plot, Scatter
-from bezoar.core.wording import many
+from bezoar.core.evidence import LABELLED, Bars, Evidence, Excerpt, Facts, Picture, Plot, Scatter
+from bezoar.core.wording import PUT_TO_THE_TEST, many
 from bezoar.reports.html_report.charts import bar, place, plot, scatter, text
 
 MOST_PICTURE = 9_000
@@ -27,6 +27,8 @@ CONTEXT = 180
 MOST_ROWS = 30
 MOST_CELL = 160
 MOST_COLUMNS = 12
+BROAD = 4
+"""Columns from which a table takes the whole width."""
 
 
 @dataclass
@@ -146,7 +148,9 @@ def bars(b: Bars, most: int = 16, full: float | None = None) -> str:
     """Named bars as a table, so that phones and screen readers read it; `full` is the value of a full bar."""
     pairs = list(zip(b.names, (float(v) if v is not None else math.nan for v in b.values), strict=False))
     top = max((v for _, v in pairs if math.isfinite(v)), default=0.0)
-    shares = full == 1.0 or (bool(pairs) and all(0 <= v <= 1 for _, v in pairs if math.isfinite(v)) and any(0 < v < 1 for _, v in pairs))
+    known = [v for _, v in pairs if math.isfinite(v)]
+    shares = full == 1.0 or (bool(known) and min(known) >= 0 and max(known) <= 1 + 1e-6
+                             and (b.caption.startswith("share ") or any(0 < v < 1 for v in known)))
     scale = full or (1.0 if shares and top > 0.2 else top) or 1.0
     stressed = set(b.highlight)
     body = "".join(f'<tr><th scope="row">{text(name)}</th><td class="track">{bar(v / scale, name in stressed)}</td>'
@@ -159,7 +163,7 @@ def bars(b: Bars, most: int = 16, full: float | None = None) -> str:
 def figure(e: Evidence, album: Album) -> str:
     """Any evidence as a `figure` with its caption."""
     if isinstance(e, Picture):
-        inner = picture(e, album, side=200, shown=min(max(e.enlarge, 1) * max(np.shape(e.pixels)[:1] or (1,)), 240))
+        inner = picture(e, album, side=640, shown=min(max(e.enlarge, 1) * max(np.shape(e.pixels)[:1] or (1,)), 240))
     elif isinstance(e, Excerpt):
         inner = excerpt(e)
     elif isinstance(e, Facts):
@@ -172,7 +176,8 @@ def figure(e: Evidence, album: Album) -> str:
         inner = scatter(e)
     else:
         inner = '<p class="none">this kind of evidence cannot be drawn</p>'
-    kind = text(e.kind)
+    kind = text(e.kind) + (" broad" if isinstance(e, Facts) and len(e.header) >= BROAD else "")
+    kind += " steps" if isinstance(e, Facts) and e.caption == PUT_TO_THE_TEST else ""
     return f'<figure class="fig {kind}"><figcaption>{text(e.caption, 300)}</figcaption>{inner}</figure>'
 
 
@@ -188,7 +193,8 @@ def member(e: Evidence, album: Album) -> str:
     else:
         inner = ""
     name = sample.rstrip("/").rsplit("/", 1)[-1] or sample
-    return (f'<li class="{text(e.kind)}">{inner}<span class="id" title="{text(sample, 400)}">{text(name, 120)}</span>'
+    pair = " pair" if isinstance(e, Picture) and np.ndim(e.pixels) == 3 and e.pixels.shape[1] > 1.5 * e.pixels.shape[0] else ""
+    return (f'<li class="{text(e.kind)}{pair}">{inner}<span class="id" title="{text(sample, 400)}">{text(name, 120)}</span>'
             f'<span class="cls">{text(e.caption if e.caption != sample else "", 80)}</span></li>')
 
 
@@ -200,11 +206,14 @@ def rows(members: list[Facts], stress: tuple[str, ...] = ()) -> str | None:
     names = [r[0] for r in members[0].rows] if members and all(len(r) == 2 for r in members[0].rows) else []
     if not names or any(len(m.header) != 2 or [r[:1] for r in m.rows] != [(n,) for n in names] for m in members):
         return None
-    head = "".join(f'<th scope="col">{text(n, 60)}</th>' for n in names[:MOST_COLUMNS])
+    own = [m.caption.removeprefix(LABELLED) if m.caption.startswith(LABELLED) else None for m in members]
+    told = any(o is not None for o in own)
+    head = '<th scope="col">label</th>' * told + "".join(f'<th scope="col">{text(n, 60)}</th>' for n in names[:MOST_COLUMNS])
     body = ""
-    for m in members:
+    for m, label in zip(members, own, strict=True):
         cells = (f"<mark>{text(v, 80)}</mark>" if n in stress else text(v, 80) for n, v in m.rows[:MOST_COLUMNS])
-        body += f'<tr><th scope="row" class="id">{text(m.sample, 80)}</th>' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
+        body += f'<tr><th scope="row" class="id">{text(m.sample, 80)}</th>'
+        body += f"<td>{text(label or '', 80)}</td>" * told + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
     more = f'<p class="more">and {many(len(names) - MOST_COLUMNS, "more column")}</p>' if len(names) > MOST_COLUMNS else ""
     return (f'<div class="scroll" tabindex="0" role="region" aria-label="members"><table class="facts rows"><thead><tr>'
             f'<th scope="col">sample</th>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}')
@@ -219,7 +228,10 @@ def cropped(p: Picture, mask: np.ndarray | None) -> Picture:
         return p
     pad = 0 if down.min() == 0 and across.min() == 0 else 1
     box = (slice(max(down.min() - pad, 0), down.max() + 1 + pad), slice(max(across.min() - pad, 0), across.max() + 1 + pad))
-    return Picture(p.pixels[box], p.caption, p.sample, p.enlarge)
+    pixels = p.pixels[box]
+    if pixels.shape[2:] == (3,) and mask[box].min() <= 0.05:  # what is no part of it is seen through
+        pixels = np.dstack([pixels, np.where(mask[box] > 0.05, 255, 0).astype(pixels.dtype)])
+    return Picture(pixels, p.caption, p.sample, p.enlarge)
 
 
 def where(top: float, left: float, mask: np.ndarray, host: tuple[int, int], scale: float) -> str:
