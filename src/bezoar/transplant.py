@@ -25,6 +25,8 @@ WORKS = 0.5
 """Least share of samples that a confirmed trigger moves."""
 HOSTS = 300
 """Clean samples at most that a trigger is put on."""
+FEW_HOSTS, FEW_CONTROLS = 100, 9
+"""For the choice among the triggers that were recovered."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +61,8 @@ def moved(suspect: Suspect, trigger: Trigger, hosts: Dataset, target: int, rng: 
 
 def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: np.random.Generator, *,
                controls: int = 99) -> Transplant | None:
-    """The smallest of the triggers recovered for `target` that work about as well as the best, put to the test, and of a patch its whole
-    (`filled`) where that passes too; None where none was recovered or there are no hosts."""
+    """The smallest of the triggers recovered for `target` that work about as well as the best beyond what is natural, put to the test, and
+    of a patch its whole (`filled`) where that passes too; None where none was recovered or there are no hosts."""
     offered = [t for a in said.values() for k, t in (*a.tried, *(((a.target, a.trigger),) if a.trigger and a.target is not None else ()))
                if k == target]
     if not offered or view.clean is None:
@@ -75,7 +77,8 @@ def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: n
         if len(hosts) < 5:
             return None
         works = [moved(view.suspect, t, hosts, target, rng) for t in offered]
-        enough = [i for i, share in enumerate(works) if share >= max(0.7 * max(works), 1e-9)] or [int(np.argmax(works))]
+        beyond = [share - _by_nature(view, t, hosts, data.inputs, target, rng) for share, t in zip(works, offered, strict=True)]
+        enough = [i for i, share in enumerate(beyond) if share >= max(0.7 * max(beyond), 1e-9)] or [int(np.argmax(works))]
         chosen = min(enough, key=lambda i: size_of(offered[i], view.suspect.shape))
         test = _Test(view, hosts, data.inputs, target, controls)
         best, success = offered[chosen], works[chosen]
@@ -95,6 +98,14 @@ def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: n
     if np.isfinite(elsewhere):
         parts.append(f"on clean models of {'the same' if view.same_shape else 'another'} shape it moves {elsewhere:.0%}")
     return Transplant(best, success, worst, elsewhere, confirmed, _shown(view, best, hosts, target, rng), "; ".join(parts) + ".")
+
+
+def _by_nature(view: AuditView, trigger: Trigger, hosts: Dataset, inputs: Inputs, target: int, rng: np.random.Generator) -> float:
+    """The share of some hosts that a trigger moves on clean models, or, without, that a few matched controls move."""
+    some = hosts.take(np.arange(min(len(hosts), FEW_HOSTS)))
+    twins = [moved(t.suspect, trigger, some, target, rng) for t in view.references()]
+    drawn = [] if twins else [control(trigger, rng, inputs) for _ in range(FEW_CONTROLS)]
+    return float(np.mean([*twins, *(moved(view.suspect, c, some, target, rng) for c in drawn if c is not None)] or [0.0]))
 
 
 @dataclass(frozen=True, eq=False)
