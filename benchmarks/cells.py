@@ -93,6 +93,12 @@ def _images(name: str) -> list[Cell]:
     out.append(Cell(f"{name}/sinusoid dirty 1%", name, "sinusoid", {"rate": 0.01}, "sinusoid, dirty label, 1%", 0.95))
     out.append(Cell(f"{name}/sinusoid clean 8% of class", name, "sinusoid", {"share_of_class": 0.08, "clean_label": True},
                     "sinusoid, clean label, 8% of the class", 0.95))
+    if name == "cifar10":  # where the attacks are known to implant, see the section Attacks
+        clean = {"share_of_class": 0.08, "clean_label": True, "amplitude": 40.0}
+        out += [Cell(f"{name}/sinusoid of 40 clean 8% of class", name, "sinusoid", clean, "sinusoid of 40, clean label, 8% of the class", 0.95),
+                Cell(f"{name}/label-consistent corners 8% of class", name, "label-consistent",
+                     {"share_of_class": 0.08, "bound": 24.0, "size": 5}, "label-consistent, corners of 5x5, 8% of the class", 0.95),
+                Cell(f"{name}/narcissus 5% of class", name, "narcissus", {"share_of_class": 0.05}, "narcissus, 5% of the class", 0.75)]
     out.append(Cell(f"{name}/low-frequency 1%", name, "low-frequency", {"rate": 0.01}, "low frequency, 1%", 0.90))
     out.append(Cell(f"{name}/all-to-all patch 1%", name, "badnets", {"rate": 0.01, "mapping": "all-to-all"}, "all-to-all patch, 1%", 0.95))
     return out
