@@ -95,7 +95,8 @@ def _images(name: str) -> list[Cell]:
                     "sinusoid, clean label, 8% of the class", 0.95))
     if name == "cifar10":  # where the attacks are known to implant, see the section Attacks
         clean = {"share_of_class": 0.08, "clean_label": True, "amplitude": 40.0}
-        out += [Cell(f"{name}/sinusoid of 40 clean 8% of class", name, "sinusoid", clean, "sinusoid of 40, clean label, 8% of the class", 0.95),
+        out += [Cell(f"{name}/sinusoid of 40 clean 8% of class", name, "sinusoid", clean,
+                     "sinusoid of 40, clean label, 8% of the class", 0.95),
                 Cell(f"{name}/label-consistent corners 8% of class", name, "label-consistent",
                      {"share_of_class": 0.08, "bound": 24.0, "size": 5}, "label-consistent, corners of 5x5, 8% of the class", 0.95),
                 Cell(f"{name}/narcissus 5% of class", name, "narcissus", {"share_of_class": 0.05}, "narcissus, 5% of the class", 0.75)]

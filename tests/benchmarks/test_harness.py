@@ -279,4 +279,4 @@ def test_the_verdict_on_the_set_counts_by_rate():
 
 def test_an_empty_page_says_so(tmp_path: Path):
     page = render.page(tmp_path)
-    assert page.count("Not run yet") == 11
+    assert page.count("Not run yet") == 12
