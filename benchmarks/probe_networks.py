@@ -28,6 +28,7 @@ from bezoar.networks import builds, training
 from bezoar.networks.image_victim import brought, side_of
 from bezoar.networks.twins import suspect_of
 from false_alarms import ALARMS
+from learned_page import figure, mean
 from ledger import RESULTS, Ledger, version_of_scan
 from measure import clopper_pearson_upper
 
@@ -108,7 +109,7 @@ def section(rows: list[dict[str, Any]]) -> list[str]:
         worst = max((r["fpr"] for r in (*clean, *planted)), default=0.0)
         out.append(f"| {network} | {len(clean)} | {alarms} | {clopper_pearson_upper(alarms, len(clean)) if clean else 1.0:.2f} | "
                    f"{max((r['fpr'] for r in clean), default=0.0):.4f} | {len(planted)} | {sum(r['alarm'] for r in planted)} | "
-                   f"{np.mean([r['recall'] for r in planted]) if planted else float('nan'):.2f} | "
+                   f"{figure(mean([r['recall'] for r in planted]))} | "
                    f"{max((r['fpr'] for r in planted), default=0.0):.4f} | {'yes' if worst <= FPR_GOAL else '**no**'} |")
     return [*out, ""]
 

@@ -19,7 +19,7 @@ def test_the_page_shows_the_worst_false_positives_of_each_network():
     rows = [_row(), _row(seed=1, fpr=0.002), _row(recall=0.8, alarm=True), _row(network="resnet", fpr=0.02, alarm=True)]
     text = "\n".join(probe_networks.section(rows))
     assert "| vgg | 2 | 0 | 0.78 | 0.0020 | 1 | 1 | 0.80 | 0.0000 | yes |" in text
-    assert "| resnet | 1 | 1 | 1.00 | 0.0200 | 0 | 0 | nan | 0.0000 | **no** |" in text
+    assert "| resnet | 1 | 1 | 1.00 | 0.0200 | 0 | 0 | - | 0.0000 | **no** |" in text
     assert "Not run yet" in probe_networks.section([])[2]
 
 
