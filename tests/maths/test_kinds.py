@@ -33,16 +33,17 @@ def test_one_kind_gains_little_however_it_is_doubted():
 def test_no_row_scores_itself_or_its_copies():
     x, doubt, fold, odd = _rows(RNG(2), 0.3, 3.0)
     chance = odd.astype(np.float64)
-    before = kinds._discriminant(x, chance, fold)
+    space = kinds._Space(x, fold)
+    before = space.discriminant(chance)
     chance[fold == 0] = 1 - chance[fold == 0]
-    assert np.array_equal(kinds._discriminant(x, chance, fold)[fold == 0], before[fold == 0])
+    assert np.allclose(space.discriminant(chance)[fold == 0], before[fold == 0], rtol=0, atol=1e-9)
 
 
 def test_the_discriminant_is_fishers():
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     x, _, fold, odd = _rows(RNG(3), 0.4, 2.0)
-    mine = kinds._discriminant(x, odd.astype(np.float64), fold, shrink=0.0)
+    mine = kinds._Space(x, fold).discriminant(odd.astype(np.float64), shrink=0.0)
     for f in range(5):
         held = fold == f
         theirs = LinearDiscriminantAnalysis(priors=[0.5, 0.5]).fit(x[~held], odd[~held]).decision_function(x[held])

@@ -50,11 +50,11 @@ def two_kinds(x: np.ndarray, doubt: np.ndarray, fold: np.ndarray, start: np.ndar
     """
     rank = np.argsort(np.argsort(doubt, kind="stable"), kind="stable") / len(doubt)
     heard = rank ** (1 / start - 1) if isinstance(start, float) else np.asarray(start, np.float64)
-    found = None
+    space, found = _Space(x, fold), None
     for _ in range(ROUNDS):
         if min(heard.sum(), (1 - heard).sum()) < FEWEST:
             return None
-        fitted = _mixture(_discriminant(x, heard, fold), heard)
+        fitted = _mixture(space.discriminant(heard), heard)
         if fitted is None:
             return None
         chance, gain = fitted
@@ -75,8 +75,9 @@ def together(spaces: Sequence[np.ndarray], doubt: np.ndarray, fold: np.ndarray, 
     >>> bool(((found > 0.5) == odd).mean() > 0.98)
     True
     """
+    folded = [_Space(x, fold) for x in spaces]
     for _ in range(SETTLING):
-        fitted = [_mixture(_discriminant(x, start, fold), start) for x in spaces]
+        fitted = [_mixture(space.discriminant(start), start) for space in folded]
         odds = [np.log(np.clip(f[0], 1e-3, 1 - 1e-3) / np.clip(1 - f[0], 1e-3, 1 - 1e-3)) for f in fitted if f is not None]
         if not odds:
             return start
@@ -84,20 +85,29 @@ def together(spaces: Sequence[np.ndarray], doubt: np.ndarray, fold: np.ndarray, 
     return start
 
 
-def _discriminant(x: np.ndarray, chance: np.ndarray, fold: np.ndarray, shrink: float = 0.05) -> np.ndarray:
-    """(n,) Fisher's discriminant of rows weighted by `chance` and its rest, in deviations within kinds, each fold by the others."""
-    out = np.zeros(len(x))
-    for f in np.unique(fold):
-        a, b = fold != f, fold == f
-        weight = np.stack([chance[a], 1 - chance[a]])
-        size = np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
-        middle = weight @ x[a] / size
-        within = x[a].T @ x[a] - (size * middle).T @ middle
-        within /= max(int(a.sum()), 1)
-        within = (1 - shrink) * within + (shrink * np.trace(within) / len(within) + 1e-9) * np.eye(len(within))
-        toward = np.linalg.solve(within, middle[0] - middle[1])
-        out[b] = (x[b] - middle.mean(axis=0)) @ toward / max(np.sqrt(toward @ within @ toward), 1e-9)
-    return out
+class _Space:
+    """Rows (n, d) by fold, and what does not change with the guess: the second moments of all other folds."""
+
+    def __init__(self, x: np.ndarray, fold: np.ndarray) -> None:
+        self.x = x
+        self.folds = [np.flatnonzero(fold == f) for f in np.unique(fold)]
+        parts = [x[rows].T @ x[rows] for rows in self.folds]
+        total = np.sum(parts, axis=0)
+        self.moments = [(total - part) / max(len(x) - len(rows), 1) for part, rows in zip(parts, self.folds, strict=True)]
+
+    def discriminant(self, chance: np.ndarray, shrink: float = 0.05) -> np.ndarray:
+        """(n,) Fisher's discriminant of rows weighted by `chance` and its rest, in deviations within kinds, each fold by the others."""
+        weight = np.stack([chance, 1 - chance])
+        sums, sizes = weight @ self.x, weight.sum(axis=1)
+        out = np.zeros(len(self.x))
+        for rows, moments in zip(self.folds, self.moments, strict=True):
+            size = np.maximum(sizes - weight[:, rows].sum(axis=1), 1e-9)
+            middle = (sums - weight[:, rows] @ self.x[rows]) / size[:, None]
+            within = moments - (size[:, None] * middle).T @ middle / max(len(self.x) - len(rows), 1)
+            within = (1 - shrink) * within + (shrink * np.trace(within) / len(within) + 1e-9) * np.eye(len(within))
+            toward = np.linalg.solve(within, middle[0] - middle[1])
+            out[rows] = (self.x[rows] - middle.mean(axis=0)) @ toward / max(np.sqrt(toward @ within @ toward), 1e-9)
+        return out
 
 
 def _mixture(s: np.ndarray, chance: np.ndarray, rounds: int = 8) -> tuple[np.ndarray, float] | None:
