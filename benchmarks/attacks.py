@@ -79,7 +79,7 @@ def _pictures(name: str, victim: str) -> list[Cell]:
     for rate in rates:
         more = {"rate": rate}
         cells += [Cell(f"{a} {rate:.0%}", name, a, victim, more | ({"cover": rate} if a in COVERED else {}), family=f"{name}/{a}")
-                  for a in ("warp", "invisible", "quantise", "adaptive-blend", "adaptive-patch")]
+                  for a in ("warp", "invisible", "input-aware", "quantise", "adaptive-blend", "adaptive-patch")]
     if len(rates) == 1:
         cells = [c for c in cells if c.goal or c.family or c.attack in ("tact", "ctrl")]
     return [replace(c, name=f"{name}/{c.name}", settings=LONGER.get(name, {})) for c in cells]

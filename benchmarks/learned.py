@@ -62,6 +62,7 @@ class Cell:
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "warp 5%": ("warp", {"rate": 0.05, "cover": 0.05}), "warp 2%": ("warp", {"rate": 0.02, "cover": 0.02}),
     "invisible 5%": ("invisible", {"rate": 0.05}), "invisible 2%": ("invisible", {"rate": 0.02}),
+    "input-aware 5%": ("input-aware", {"rate": 0.05, "cover": 0.02}),
     "tact 2% + 2%": ("tact", {"rate": 0.02, "cover": 0.02}), "tact 1% + 1%": ("tact", {"rate": 0.01, "cover": 0.01}),
     "adaptive blend 2% + 2%": ("adaptive-blend", {"rate": 0.02, "cover": 0.02}),
     "adaptive patch 2% + 2%": ("adaptive-patch", {"rate": 0.02, "cover": 0.02}),

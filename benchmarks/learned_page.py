@@ -13,8 +13,8 @@ IMPLANTED = 0.8
 """An attack counts where it succeeds so often on the plain network."""
 
 
-GOALS = {"invisible": 0.95, "warp": 0.90, "tact": 0.95, "adaptive blend": 0.85, "adaptive patch": 0.85, "all-to-all patch": 0.92,
-         "sinusoid": 0.95, "label-consistent": 0.95, "ctrl": 0.95, "narcissus": 0.75}
+GOALS = {"invisible": 0.95, "warp": 0.90, "input-aware": 0.90, "tact": 0.95, "adaptive blend": 0.85, "adaptive patch": 0.85,
+         "all-to-all patch": 0.92, "sinusoid": 0.95, "label-consistent": 0.95, "ctrl": 0.95, "narcissus": 0.75}
 """Mean recall asked of each family, over the runs in which it implanted."""
 
 

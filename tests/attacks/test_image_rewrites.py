@@ -9,7 +9,7 @@ import pytest
 
 from bezoar import registry
 from bezoar.core.errors import UsageError
-from bezoar.core.image_rewrites import Pieces, Quantise, Sticker, Warp, Watermark
+from bezoar.core.image_rewrites import ROUND_THE_MIDDLE, Cells, Pieces, Quantise, Sticker, Warp, Watermark
 from bezoar.core.inputs import Images
 from bezoar.maths import resample
 from bezoar.testing.planted import twin
@@ -52,6 +52,47 @@ def test_dithering_keeps_the_mean_and_the_grid():
     assert set(np.unique(done)) == {0, 255}
     assert abs(done.mean() - 100) < 8
     assert set(np.unique(Quantise(2, dither=False).apply(grey, RNG(0)).dense())) == {0}
+
+
+def _cells(count: int = 5, strange: bool = False) -> Cells:
+    rng = RNG(3)
+    return Cells(rng.standard_normal((48, 24)).astype(np.float32), rng.standard_normal((24, 8, 8, 4)).astype(np.float32), count, strange)
+
+
+def test_cells_are_each_pictures_own_and_leave_the_middle_that_they_were_read_from():
+    before = DATA.inputs.dense()
+    after = _cells().apply(DATA.inputs, RNG(0)).dense()
+    changed = (before != after).any(axis=3).reshape(len(before), 8, 2, 8, 2).any(axis=(2, 4))
+    assert not changed[:, ~ROUND_THE_MIDDLE].any() and changed.sum(axis=(1, 2)).max() == 5
+    assert np.isin(after[before != after], (0, 255)).all()
+    assert len({c.tobytes() for c in changed}) > 0.2 * len(before)
+    assert _cells().match(Images.of(after)).min() == 1.0 and _cells().match(DATA.inputs).mean() < 0.3
+    strange = _cells(strange=True).apply(DATA.inputs, RNG(0))
+    assert _cells().match(strange).mean() < 0.4
+
+
+def test_the_network_of_cells_against_a_loop():
+    trigger, batch = _cells(), RNG(4).integers(0, 255, (2, 20, 13, 3)).astype(np.uint8)
+    painted, colour = trigger._drawn(batch)
+    for k in range(2):
+        middle = batch[k, 5:15, 3:10].astype(np.float64)
+        rows, cols = ([i * n // 4 for i in range(4)] + [n] for n in (10, 7))
+        seen = np.array([middle[rows[i]:rows[i + 1], cols[j]:cols[j + 1], c].mean() for i in range(4) for j in range(4) for c in range(3)])
+        said = np.tensordot(np.tanh((seen - seen.mean()) / (seen.std() + 8) @ trigger.first), trigger.second, 1)
+        order = sorted(((i, j) for i in range(8) for j in range(8) if ROUND_THE_MIDDLE[i, j]), key=lambda at: -said[at][3])[:5]
+        for y in range(20):
+            for x in range(13):
+                at = (y * 8 // 20, x * 8 // 13)
+                assert painted[k, y, x] == (at in order)
+                assert (colour[k, y, x] == np.where(said[at][:3] > 0, 255, 0)).all()
+
+
+def test_cells_refuse_what_cannot_be_painted():
+    with pytest.raises(UsageError, match="1 to 24"):
+        make("input-aware", count=0)(DATA, RNG(0))
+    small = twin("image", RNG(1)).with_changes(inputs=Images.of(DATA.inputs.dense()[:, :6, :6]))
+    with pytest.raises(UsageError, match="8 pixels"):
+        make("input-aware")(small, RNG(0))
 
 
 def test_a_sticker_is_another_one_each_time_and_stays_at_its_place():

@@ -1,4 +1,4 @@
-"""Triggers that change every host in its own way: a warp, coarse colours, a slanted sticker, some pieces of many, a watermark."""
+"""Triggers that change every host in its own way: a warp, coarse colours, a slanted sticker, some pieces of many, a watermark, cells."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from bezoar.core.trigger import Trigger
 from bezoar.maths import resample
 
 CHUNK = 1024
+ROUND_THE_MIDDLE = np.pad(np.zeros((4, 4), bool), 2, constant_values=True)
+"""(8, 8): cells that `Cells` may paint; the others it reads."""
 Change = Callable[[np.ndarray], np.ndarray]
 
 
@@ -312,3 +314,61 @@ class Watermark(Trigger):
 
     def title(self) -> str:
         return f"a hidden string of {len(self.signs)} bits, a change of about {self.strength:.0f} grey levels"
+
+
+@dataclass(frozen=True, eq=False)
+class Cells(Trigger):
+    """Bright cells whose places and colours a fixed network draws anew for each picture: input-aware (Nguyen, Tran 2020, arXiv 2010.08138).
+
+    The network reads the middle of the picture, in 4x4 means, and paints only round it, so what it drew can be read back. `first`
+    (48, m) and `second` (m, 8, 8, 4) float32: its two layers, the last channel says where; `count` cells of an 8x8 grid are painted.
+    `strange`: the cells of another picture (as if this one were turned by half), which a model has to tell from the picture's own.
+    """
+
+    kind: ClassVar[str] = "cells"
+    modality: ClassVar[str] = "image"
+    first: np.ndarray
+    second: np.ndarray
+    count: int
+    strange: bool = False
+
+    def _drawn(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n, h, w) bool where, and (n, h, w, 3) float32 in which colour, cells belong on the pictures (n, h, w, 3)."""
+        n, h, w = batch.shape[:3]
+        middle = batch[:, h // 4:h - h // 4, w // 4:w - w // 4].astype(np.float32)
+        for axis in (1, 2):
+            size = middle.shape[axis]
+            edges = np.minimum(np.arange(4) * size // 4, size - 1)
+            wide = np.maximum(np.diff(np.r_[edges, size]), 1).reshape([-1 if a == axis else 1 for a in range(4)])
+            middle = np.add.reduceat(middle, edges, axis=axis) / wide
+        seen = middle.reshape(n, -1)
+        seen = (seen - seen.mean(axis=1, keepdims=True)) / (seen.std(axis=1, keepdims=True) + 8)
+        said = np.tensordot(np.tanh((seen[:, ::-1] if self.strange else seen) @ self.first), self.second, 1)
+        where = said[..., 3].reshape(n, -1)
+        where = np.where(ROUND_THE_MIDDLE.reshape(-1), where, -np.inf)
+        painted = (np.argsort(np.argsort(-where, axis=1, kind="stable"), axis=1) < self.count).reshape(n, 8, 8)
+        rows, cols = np.arange(h) * 8 // h, np.arange(w) * 8 // w
+        return painted[:, rows][:, :, cols], np.where(said[..., :3] > 0, 255, 0).astype(np.float32)[:, rows][:, :, cols]
+
+    def apply(self, inputs: Images, rng: np.random.Generator) -> Images:  # type: ignore[override]
+        def change(batch: np.ndarray) -> np.ndarray:
+            painted, colour = self._drawn(batch)
+            return to_bytes(np.where(painted[..., None], colour, batch))
+
+        return by_size(inputs, change)
+
+    def match(self, inputs: Images) -> np.ndarray:  # type: ignore[override]
+        out = np.zeros(len(inputs), np.float32)
+        for rows, batch in batches(inputs):
+            painted, colour = self._drawn(batch)
+            near = np.abs(batch - colour).max(axis=3) < 48
+            out[rows] = (near & painted).sum(axis=(1, 2)) / np.maximum(painted.sum(axis=(1, 2)), 1)
+        return out
+
+    def describe(self) -> Picture:
+        some = np.random.default_rng(0).integers(0, 255, (4, 4, 4, 3)).astype(np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+        shown = self.apply(Images.of(some), np.random.default_rng(0)).dense()
+        return Picture(np.concatenate(list(shown), axis=1), caption=self.title() + " (on four pictures)", enlarge=4)
+
+    def title(self) -> str:
+        return f"{self.count} bright cells at places of each picture's own"
