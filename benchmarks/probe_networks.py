@@ -5,8 +5,8 @@
     python benchmarks/probe_networks.py --list
 
 The network is trained on the very data, as a user's would be. *clean* halves hold no poison: whatever is listed is a false positive, and a
-verdict of `suspicious` or `poisoned` is a false alarm. *tact* (a patch that acts on one class, 3% and as many covers) needs a trained
-network to be seen by anybody. One seed takes about a minute of one core.
+verdict of `suspicious` or `poisoned` is a false alarm. *tact* (a patch that acts on one class, 3% and as many covers) shows what is
+listed beside poison. One seed takes about a minute of one core.
 """
 
 from __future__ import annotations
