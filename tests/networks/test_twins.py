@@ -76,3 +76,11 @@ def test_without_data_the_network_makes_pictures_of_its_classes():
     suspect, _ = small_suspect(0)
     x, codes = samples(AuditView(suspect), 80, np.random.default_rng(0))
     assert float(x.min()) >= 0 and float(x.max()) <= 1 and len(np.unique(codes)) == 10
+
+
+def test_each_twin_draws_its_samples_anew_with_repetition_and_never_what_it_leaves_out():
+    codes, there = np.repeat([0, 1, 2], [50, 30, 20]), np.arange(100) % 5 != 0
+    rows = made._drawn(codes, there, np.random.default_rng(0))
+    assert there[rows].all() and len(np.unique(rows)) < 0.8 * len(rows)
+    assert np.bincount(codes[rows]).tolist() == np.bincount(codes[there]).tolist()
+    assert not np.array_equal(rows, made._drawn(codes, there, np.random.default_rng(1)))

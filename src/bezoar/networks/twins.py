@@ -1,9 +1,10 @@
 """Clean twins: networks of the suspect's own architecture, trained anew on data that are trusted. Torch is imported inside.
 
 They say what is natural for such a network on such data: how large a margin, how small a shift, how strong a row. Pictures are varied
-while they learn, each twin by another amount. Fails where the architecture has parameters that cannot be drawn anew, and where there are
-too few samples to train on: twins of pictures are asked about samples that they did not see, and refused where they are right on much
-less of them than the suspect.
+while they learn, each twin by another amount, and drawn anew for each with repetition (Breiman 1996), so that what hangs on the draw shows
+as spread among the twins. Fails where the architecture has parameters that cannot be drawn anew, and where there are too few samples to
+train on: twins of pictures are asked about samples that they did not see, and refused where they are right on much less of them than the
+suspect.
 Cost: one training each; the same data and seed give the same twins.
 """
 
@@ -84,7 +85,7 @@ def twins(view: AuditView, count: int, seed: int, cache: Path | None = None) -> 
     shapes = {k: tuple(v.shape) for k, v in module.state_dict().items()}
     stands = device.of(module)
     where = "" if stands == "cpu" else f"\0{stands}"  # its last digits differ
-    kind = hashlib.sha256(f"bezoar.twin/2\0{module!r}\0{shapes}\0{data.fingerprint}\0{suspect.shape}\0{seed}\0{STEPS}{where}".encode())
+    kind = hashlib.sha256(f"bezoar.twin/3\0{module!r}\0{shapes}\0{data.fingerprint}\0{suspect.shape}\0{seed}\0{STEPS}{where}".encode())
     right = suspect.predict(data.inputs).argmax(axis=1) == codes if pictures else codes >= 0
     out, checked = [], []
     for i in range(count):
@@ -92,7 +93,8 @@ def twins(view: AuditView, count: int, seed: int, cache: Path | None = None) -> 
         left = pictures & (part == i % OUT)
         more = {"vary": AMOUNTS[i % len(AMOUNTS)]} if pictures else {}
         rng = np.random.default_rng([seed, i])
-        twin = _kept(module, place) or _trained(suspect, x[~left], codes[~left], rng, place, tensor, how | more)
+        rows = _drawn(codes, ~left, rng) if pictures else np.arange(len(codes))
+        twin = _kept(module, place) or _trained(suspect, x[rows], codes[rows], rng, place, tensor, how | more)
         out.append(_like(suspect, twin, f"twin {i}"))
         if left.any():
             rows = np.flatnonzero(left)
@@ -103,6 +105,12 @@ def twins(view: AuditView, count: int, seed: int, cache: Path | None = None) -> 
                 raise Unavailable(f"more clean samples: networks trained on these {len(codes):,} are right on {theirs:.0%} of others, the "
                                   f"model on {own:.0%}, so they do not know what is natural")
     return tuple(out)
+
+
+def _drawn(codes: np.ndarray, there: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rows that are `there`, with repetition: as many of each class as it has."""
+    groups = [np.flatnonzero((codes == code) & there) for code in np.unique(codes)]
+    return np.concatenate([rng.choice(rows, len(rows)) for rows in groups])
 
 
 def _parts(codes: np.ndarray) -> np.ndarray:
