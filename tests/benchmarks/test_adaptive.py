@@ -127,6 +127,7 @@ def test_only_what_implants_counts(tmp_path):
     assert "1 of 2 adaptive runs that implanted" in page
     if any(c.name.startswith("digits/blend 0.2") for c in cells.all_cells()):
         blend = next(c.name for c in cells.all_cells() if c.attack == "blend")
-        found = {"cell": blend, "method": "bezoar", "seed": 0, "version": "v", "recall": 1.0, "fpr": 0.0, "tpr_at_1fpr": 1.0, "seconds": 1.0}
+        found = {"cell": blend, "method": "bezoar", "seed": 0, "version": "v", "recall": 1.0, "fpr": 0.0, "tpr_at_1fpr": 1.0, "seconds": 1.0,
+                 "rows": 700, "verdict": "poisoned"}
         (tmp_path / "detection.json").write_text(json.dumps({"machine": {}, "runs": [found]}))
         assert "| 0.25 |" in next(line for line in render.page(tmp_path).splitlines() if "blend" in line)
