@@ -10,6 +10,7 @@ import numpy as np
 Row = dict[str, Any]
 TIERS = ("unaware", "knows the method", "knows thresholds and size", "has a score oracle")
 CHANNEL_OF = {"badnets": "association, pictures", "blend": "spectra", "sinusoid": "spectra", "low-frequency": "spectra",
+              "label-consistent": "spectra", "narcissus": "spectra",
               "text-word": "association, texts", "text-phrase": "association, texts", "text-multiword": "association, texts",
               "style": "association, texts", "table-out-of-bounds": "value tuples", "table-in-bounds": "value tuples",
               "table-rare-category": "value tuples", "label-flip": "labels", "bad-source": "partition"}
