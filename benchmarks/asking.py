@@ -32,3 +32,13 @@ def parser(doc: str | None, out: Path, between: str = "commas") -> argparse.Argu
 def picked(cells: Iterable[C], patterns: list[str]) -> list[C]:
     """The cells whose name fits any of the patterns, in their order."""
     return [c for c in cells if any(fnmatch.fnmatch(c.name, p) for p in patterns)]
+
+
+def asked(parser: argparse.ArgumentParser, cells: Iterable[C], between: str = ",") -> tuple[argparse.Namespace, list[C]]:
+    """What the command line says and the cells that it names; with --list their names are printed and the program ends."""
+    given = parser.parse_args()
+    chosen = picked(cells, given.cells.split(between))
+    if given.list:
+        print("\n".join(c.name for c in chosen))
+        raise SystemExit(0)
+    return given, chosen

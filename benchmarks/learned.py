@@ -109,10 +109,8 @@ def plant(cell: Cell, seed: int) -> Planted:
         code = int(rng.choice(np.flatnonzero(sizes >= 50)))
         parameters |= {"target": train.labels.classes[code], "rate": share * int(sizes[code]) / len(train)}
     done = registry.make("attacks", cell.attack, parameters)(train, rng)
-    changed = done.truth & (done.data.labels.codes != train.labels.codes)
-    truth = changed if changed.any() else done.truth
-    touched = np.asarray(train.inputs.row_keys() != done.data.inputs.row_keys())  # type: ignore[attr-defined]
-    return Planted(train, replace(done, truth=truth), held, touched & ~truth)
+    truth, covers = measure.planted(train, done)
+    return Planted(train, replace(done, truth=truth), held, covers)
 
 
 def scanned(done: Poisoned, covers: np.ndarray, seed: int) -> tuple[dict[str, Any], np.ndarray]:
@@ -248,11 +246,7 @@ def main() -> None:
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--scan", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--retrain", action="store_true", help="train again without what the scan lists, and attack again")
-    given = parser.parse_args()
-    chosen = asking.picked(all_cells(), given.cells.split(","))
-    if given.list:
-        print("\n".join(c.name for c in chosen))
-        return
+    given, chosen = asking.asked(parser, all_cells())
     ledger, began, now = Ledger(given.out, KEYS), time.perf_counter(), version_of_scan()
     for seed in given.seeds:
         for cell in chosen:

@@ -8,9 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from bezoar.core.ability import Poisoned
+from bezoar.core.dataset import Dataset
 from bezoar.core.image_triggers import Patch, fit
 from bezoar.core.table_triggers import Values
 from bezoar.core.text_triggers import Phrases
+
+
+def planted(before: Dataset, done: Poisoned) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) bool each: rows with the attacker's label (where no label was changed, all that the attack says), and covers, which were touched
+    and kept their label."""
+    assert before.labels is not None
+    assert done.data.labels is not None
+    changed = done.truth & (done.data.labels.codes != before.labels.codes)
+    truth = changed if changed.any() else done.truth
+    touched = np.asarray(before.inputs.row_keys() != done.data.inputs.row_keys())  # type: ignore[attr-defined]
+    return truth, touched & ~truth
 
 
 def listed(flagged: np.ndarray, truth: np.ndarray) -> dict[str, float]:

@@ -73,12 +73,10 @@ def one(cell: Cell, seed: int) -> dict[str, Any]:
     data = data.take(np.sort(np.random.default_rng([seed, zlib.crc32(cell.dataset.encode())]).permutation(len(data))[:MOST]))
     truth = covers = np.zeros(len(data), bool)
     if cell.poisoned:
-        before, rng = data, np.random.default_rng([seed, zlib.crc32(cell.name.encode())])
+        rng = np.random.default_rng([seed, zlib.crc32(cell.name.encode())])
         done = registry.make("attacks", "tact", {"rate": RATE, "cover": RATE})(data, rng)
-        assert before.labels is not None
-        assert done.data.labels is not None
-        data, truth = done.data, done.truth & (done.data.labels.codes != before.labels.codes)
-        covers = np.asarray(before.inputs.row_keys() != data.inputs.row_keys()) & ~truth  # type: ignore[attr-defined]
+        truth, covers = measure.planted(data, done)
+        data = done.data
     start = time.perf_counter()
     suspect, fit = trained(data, cell.network, seed, EPOCHS.get(cell.dataset, 10))
     between = time.perf_counter()
@@ -117,11 +115,7 @@ def section(rows: list[dict[str, Any]]) -> list[str]:
 def main() -> None:
     parser = asking.parser(__doc__, RESULTS / "probe_networks.json", between="semicolons")
     parser.set_defaults(seeds=[0, 1])
-    given = parser.parse_args()
-    chosen = asking.picked(all_cells(), given.cells.split(";"))
-    if given.list:
-        print("\n".join(c.name for c in chosen))
-        return
+    given, chosen = asking.asked(parser, all_cells(), ";")
     ledger, began, now = Ledger(given.out, KEYS), time.perf_counter(), version_of_scan()
     for seed in given.seeds:
         for cell in chosen:

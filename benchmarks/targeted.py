@@ -233,11 +233,7 @@ def one(cell: Cell, seed: int, methods: Sequence[str] = METHODS) -> list[dict[st
 def main() -> None:
     parser = asking.parser(__doc__, RESULTS / "targeted.json", "semicolons")
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
-    given = parser.parse_args()
-    chosen = asking.picked(all_cells(), given.cells.split(";"))
-    if given.list:
-        print("\n".join(c.name for c in chosen))
-        return
+    given, chosen = asking.asked(parser, all_cells(), ";")
     ledger, began, now = Ledger(given.out, KEYS), time.perf_counter(), version_of_scan()
     for seed in given.seeds:
         for cell in chosen:

@@ -97,8 +97,8 @@ def twins(view: AuditView, count: int, seed: int, cache: Path | None = None) -> 
         twin = _kept(module, place) or _trained(suspect, x[rows], codes[rows], rng, place, tensor, how | more)
         out.append(_like(suspect, twin, f"twin {i}"))
         if left.any():
-            rows = np.flatnonzero(left)
-            checked.append([right[rows], out[-1].predict(data.inputs.take(rows)).argmax(axis=1) == codes[rows]])
+            held = np.flatnonzero(left)
+            checked.append([right[held], out[-1].predict(data.inputs.take(held)).argmax(axis=1) == codes[held]])
         if len(checked) >= min(count, 2):  # the first two are the best
             own, theirs = np.concatenate(checked, axis=1).mean(axis=1)
             if theirs < AS_GOOD * own:
