@@ -27,7 +27,8 @@ from ledger import RESULTS, Ledger, version_of_scan
 
 KEYS = ("set", "kind", "number")
 ALARMS = ("poisoned", "suspicious")
-MOST = {"quick": {"image": 2500, "text": 3000, "tabular": 6000}, "standard": {"image": 1200, "text": 1500, "tabular": 3000}}
+MOST = {"quick": {"image": 2500, "text": 3000, "tabular": 6000}, "standard": {"image": 1200, "text": 1500, "tabular": 3000},
+        "deep": {"image": 1200, "text": 1500, "tabular": 3000}}
 """Rows of a subset at most, by effort (at quick effort the whole sets are scanned whole too)."""
 EACH = 12
 

@@ -29,7 +29,7 @@ import measure
 import realdata
 from attacks import split
 from bezoar import engine, registry
-from bezoar.api import EFFORTS
+from bezoar.api import EFFORTS, PROBES
 from bezoar.core.ability import Poisoned
 from bezoar.core.dataset import Dataset
 from bezoar.core.inputs import Images
@@ -43,6 +43,8 @@ from bezoar.validity import judged
 from ledger import RESULTS, Ledger, version_of_scan
 
 KEYS = ("cell", "method", "seed")
+METHODS = {"standard": "bezoar", "deep": "bezoar, deep"}
+"""What rows of a scan at that effort are called."""
 MOST = 5000
 """Samples per set: training and held-out part together."""
 EPOCHS = dict.fromkeys(("mnist_t10k", "cifar10", "digits"), 10) | {"gtsrb_signs": 25}
@@ -113,20 +115,20 @@ def plant(cell: Cell, seed: int) -> Planted:
     return Planted(train, replace(done, truth=truth), held, covers)
 
 
-def scanned(done: Poisoned, covers: np.ndarray, seed: int) -> tuple[dict[str, Any], np.ndarray]:
-    """A scan at standard effort against the truth, and (n,) the rows on its list."""
+def scanned(done: Poisoned, covers: np.ndarray, seed: int, effort: str) -> tuple[dict[str, Any], np.ndarray]:
+    """A scan at that effort against the truth, and (n,) the rows on its list."""
     start = time.perf_counter()
     data = done.data
-    view = View(data, registry.make("modalities", data.modality), seed=seed, networks=True)
+    view = View(data, registry.make("modalities", data.modality), seed=seed, networks=True, probes=PROBES[effort])
     efforts = list(EFFORTS)
     chosen = [registry.make("detectors", n) for n, d in registry.shelf("detectors").items()
-              if efforts.index(d.info.effort) <= efforts.index("standard")]
-    report = engine.scan(view, chosen, engine.Options(seed=seed, controls=EFFORTS["standard"]))
+              if efforts.index(d.info.effort) <= efforts.index(effort)]
+    report = engine.scan(view, chosen, engine.Options(seed=seed, controls=EFFORTS[effort]))
     assert report.scores is not None
     keep = ~covers
     flagged = np.asarray(report.scores.flagged, bool)
     by = {f.ability for f in report.findings if not f.advisory and np.isin(f.members, data.ids[done.truth].astype(str)).mean() > 0.5}
-    row = {"method": "bezoar", **measure.listed(flagged[keep], done.truth[keep]),
+    row = {"method": METHODS[effort], **measure.listed(flagged[keep], done.truth[keep]),
             "tpr_at_1fpr": measure.tpr_at(np.asarray(report.scores.suspicion)[keep], done.truth[keep]), "verdict": report.verdict,
             "alarm": report.verdict in ("suspicious", "poisoned"), "by": ", ".join(sorted(by)),
             "failed": "; ".join(o.ability for o in report.outcomes if o.status == "failed"), "seconds": time.perf_counter() - start}
@@ -211,14 +213,15 @@ def retrained(cell: Cell, planted: Planted, flagged: np.ndarray, seed: int) -> d
             "accuracy_of_twin": found.twin_accuracy, "removed": int(flagged.sum()), "seconds": time.perf_counter() - start}
 
 
-def one(cell: Cell, seed: int, want_scan: bool, want_peers: bool, want_retrained: bool = False) -> list[dict[str, Any]]:
+def one(cell: Cell, seed: int, want_scan: bool, want_peers: bool, want_retrained: bool = False,
+        effort: str = "standard") -> list[dict[str, Any]]:
     """The rows of one cell and seed."""
     planted = plant(cell, seed)
     done, held, covers = planted.done, planted.held, planted.covers
     common: dict[str, Any] = {"cell": cell.name, "seed": seed, "poisoned": int(done.truth.sum()), "rows": len(done.truth)}
     out: list[dict[str, Any]] = []
     if want_scan:
-        row, flagged = scanned(done, covers, seed)
+        row, flagged = scanned(done, covers, seed, effort)
         out.append({**common, **row})
         if want_retrained and done.trigger is not None:
             out.append({**common, **retrained(cell, planted, flagged, seed)})
@@ -246,15 +249,16 @@ def main() -> None:
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--scan", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--retrain", action="store_true", help="train again without what the scan lists, and attack again")
+    parser.add_argument("--effort", choices=list(METHODS), default="standard", help="of the scan")
     given, chosen = asking.asked(parser, all_cells())
     ledger, began, now = Ledger(given.out, KEYS), time.perf_counter(), version_of_scan()
     for seed in given.seeds:
         for cell in chosen:
-            scan = given.scan and not ledger.has(now, cell=cell.name, method="bezoar", seed=seed)
+            scan = given.scan and not ledger.has(now, cell=cell.name, method=METHODS[given.effort], seed=seed)
             peers = given.peers and bool(cell.attack) and not ledger.has(now, cell=cell.name, method="STRIP", seed=seed)
             if not (scan or peers) or time.perf_counter() - began > 60 * given.minutes:
                 continue
-            for row in one(cell, seed, scan, peers, given.retrain):
+            for row in one(cell, seed, scan, peers, given.retrain, given.effort):
                 ledger.add({**row, "version": now})
                 shown = " ".join(f"{k} {row[k]:.3f}" for k in ("asr", "recall", "fpr", "tpr_at_1fpr") if isinstance(row.get(k), float))
                 print(f"{cell.name} seed {seed} {row['method']}: {shown} {row.get('verdict', '')} {row['seconds']:.0f} s", flush=True)

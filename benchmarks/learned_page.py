@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 Row = dict[str, Any]
+DEEP = "bezoar, deep"
 IMPLANTED = 0.8
 """An attack counts where it succeeds so often on the plain network."""
 
@@ -39,7 +40,7 @@ def section(rows: list[Row]) -> list[str]:
     by: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for r in rows:
         by[r["cell"]][r["method"]].append(r)
-    peers = [m for m in dict.fromkeys(r["method"] for r in rows) if m not in ("bezoar", "retrained")]
+    peers = [m for m in dict.fromkeys(r["method"] for r in rows) if m not in ("bezoar", DEEP, "retrained")]
     out = ["## Learned tier", "",
            "`--effort standard` as a user runs it, on at most 5,000 samples. *Recall* and *false positives* are those of the",
            "quarantine list (rows with the trigger and the attacker's label; covers count neither way). The peers are re-implemented",
@@ -69,7 +70,7 @@ def section(rows: list[Row]) -> list[str]:
         out += ["", f"Over the {len(implanted)} lines that implanted: mean recall of the list {figure(own)}, worst "
                     f"{figure(mean([r.get('recall') for r in by[worst]['bezoar']]))} ({worst}); the best single peer is {best}, "
                     f"{figure(scores[best])} at 1% false positives."]
-    return [*out, "", *_families(rows, peers)]
+    return [*out, "", *_families(rows, peers), *_deep(rows)]
 
 
 def family(cell: str) -> str:
@@ -104,6 +105,24 @@ def _families(rows: list[Row], peers: list[str]) -> list[str]:
     return ["By family, over the single runs that implanted:", "",
             "| family | data | implanted | mean recall | worst run | false positives | alarms | best peer | goal | reached |",
             "|" + "---|" * 10, *("| " + " | ".join(line) + " |" for line in lines), ""] if lines else []
+
+
+def _deep(rows: list[Row]) -> list[str]:
+    """One line per cell that was scanned at both efforts, over the seeds of both."""
+    told = {(r["cell"], r["method"], r["seed"]): r for r in rows if r["method"] in ("bezoar", DEEP)}
+    lines = []
+    for cell in dict.fromkeys(c for c, m, _ in told if m == DEEP):
+        both = [(told[cell, "bezoar", s], r) for (c, m, s), r in told.items() if (c, m) == (cell, DEEP) and (cell, "bezoar", s) in told]
+        if both:
+            line = [cell, str(len(both))]
+            for rows_of in zip(*both, strict=True):
+                line += [figure(mean([r.get("recall") for r in rows_of])), figure(min(float(r["recall"]) for r in rows_of))
+                         if all(r.get("recall") is not None for r in rows_of) else "-",
+                         figure(mean([r.get("fpr") for r in rows_of]), 4), f"{sum(bool(r.get('alarm')) for r in rows_of)} of {len(both)}"]
+            lines.append(line)
+    return ["With `--effort deep` (three networks of different make), on the same sets:", "",
+            "| data and attack | runs | recall, standard | worst | false positives | alarms | recall, deep | worst | false positives "
+            "| alarms |", "|" + "---|" * 10, *("| " + " | ".join(line) + " |" for line in lines), ""] if lines else []
 
 
 def _after(rows: list[Row]) -> str:

@@ -345,6 +345,7 @@ def page(results: Path = RESULTS) -> str:
                       *learned_texts_page.section(load(results / "learned_texts.json")[0]),
                       *targeted_page.section(load(results / "targeted.json")[0]), *adaptive_page.section(adaptive[0]),
                       *false_alarms(alarms[0]), *false_alarms(load(results / "false_alarms_standard.json")[0], "standard"),
+                      *(false_alarms(deep, "deep") if (deep := load(results / "false_alarms_deep.json")[0]) else []),
                       *probe_networks.section(load(results / "probe_networks.json")[0]),
                       *spike_in.section(spikes[0]), *costs(timed[0]),
                       *red_team.section(boards[0]), *planted(success[0]), *zoo_figures.section(load(results / "zoo.json")[0]),

@@ -26,6 +26,8 @@ from bezoar.own_model import own_model, reader, told
 
 EFFORTS = {"quick": 99, "standard": 199, "deep": 999}
 """Effort to the number of control triggers per confirmation."""
+PROBES = {"quick": 1, "standard": 1, "deep": 3}
+"""Effort to the number of networks that are trained on the data for checks that read several."""
 NOT_ASKED = "not asked for"
 FILES = ("json", "html", "sarif", "scores")
 """Renderers whose files a scan writes."""
@@ -80,7 +82,7 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
                (n, h, w[, c]) uint8 array, an (n, d) float array, a list of strings, a data frame, a torch dataset
     y          labels, for data given from Python; None runs the label-free channels only
     effort     'quick' | 'standard' | 'deep': number of control triggers per confirmation; from 'standard' on a network is trained on
-               the data too, where torch is there
+               the data too, where torch is there, and three of different make at 'deep'
     alpha      family-wise error of the findings; `fdr` false discovery rate of the quarantine list
     detectors  names to run (default: all that fit); `without` names to leave out
     group      origin columns whose outcomes are compared
@@ -130,12 +132,12 @@ def scan(data: object, y: object = None, *, reading: Reading | None = None, effo
     chosen, left_out = _detectors(detectors, without, effort, own is not None)
     for sentence in (*dataset.notes, *(own.notes if own else ())):
         listener(Note(sentence))
-    networks = effort != "quick"
+    networks, probes = effort != "quick", PROBES[effort]
     view = View(dataset, modality, seed=seed, reference=trusted, groups=tuple(group), encoder=encode, network=reader(own),
-                networks=networks)
+                networks=networks, probes=probes)
     resume = store.Resume(None if out is None else Path(out) / ".resume", dataset.fingerprint, chosen, seed,
                           repr((group, encoder, None if trusted is None else trusted.dataset.fingerprint, own and own.fingerprint,
-                                networks, place)))
+                                networks, probes, place)))
     options = engine.Options(alpha=alpha, fdr=fdr, seed=seed, workers=workers, controls=EFFORTS[effort], accepted=accepted,
                              network=_learns(chosen, dataset), retrain=list(EFFORTS).index(effort) if _learns(chosen, dataset) else 0,
                              recall=resume.recall, keep=resume.keep)
@@ -201,7 +203,8 @@ def plan(dataset: Dataset, detectors: Sequence[str] | None = None, without: Sequ
     (s0, s1), (m0, m1) = modality.cost_seconds, modality.cost_megabytes
     passes = 0.0
     if _learns(chosen, dataset):
-        passes += 1 if model else learned_passes(len(dataset)) + sum(d.passes(len(dataset)) for d in chosen if d.supports(dataset.modality))
+        own = sum(d.passes(len(dataset)) for d in chosen if d.supports(dataset.modality))
+        passes += 1 if model else PROBES[effort] * learned_passes(len(dataset)) + own
     if effort != "quick" and dataset.labels is not None and "labels" in [d.info.name for d in chosen]:
         passes += modality.held_networks * held_epochs_for(len(dataset))
     s1 += passes * modality.pass_seconds(dataset.inputs) if passes else 0.0

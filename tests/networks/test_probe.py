@@ -51,6 +51,22 @@ def test_every_kind_of_data_is_learned_alike_in_any_order(modality: str):
     assert not np.array_equal(view(data, seed=1).learned().logits, first.logits)
 
 
+def test_several_networks_are_of_different_make_and_one_of_the_users_own_is_alone():
+    pytest.importorskip("torch")
+    data = twin("image", RNG(5)).take(np.arange(ROWS["image"]))
+    three = View(data, registry.make("modalities", "image"), probes=3)
+    shown = three.several()
+    assert shown[0] is three.learned()
+    assert len({tuple(a.shape[1] for a in n.layers) for n in shown}) == 3
+    assert three.several()[1] is shown[1], "trained once"
+    assert len(view(data).several()) == 1
+    own = View(data, registry.make("modalities", "image"), probes=3, network=lambda _: three.taught())
+    assert own.several() == (shown[0],)
+    texts = twin("text", RNG(5)).take(np.arange(ROWS["text"]))
+    first, second = View(texts, registry.make("modalities", "text"), probes=2).several()
+    assert not np.array_equal(first.logits, second.logits), "another seed where there is one architecture"
+
+
 @pytest.mark.parametrize("modality", sorted(ROWS))
 def test_the_network_answers_about_other_inputs_and_may_be_trained_without_some(modality: str):
     pytest.importorskip("torch")

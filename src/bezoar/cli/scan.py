@@ -45,7 +45,7 @@ def scan(
     encoder: Annotated[str, typer.Option(help="Local model folder (safetensors) or ONNX file for the embedding.")] = "",
     model: Annotated[str, typer.Option(help="A weights file (safetensors, state dict, npz): the checks read it, nothing is trained.")] = "",
     factory: Annotated[str, typer.Option(help="package.module:function that builds the network of --model; it is imported and run.")] = "",
-    effort: Annotated[str, typer.Option(help="quick, standard (also trains a network, needs torch) or deep.")] = "quick",
+    effort: Annotated[str, typer.Option(help="quick, standard (also trains a network, needs torch) or deep (trains three).")] = "quick",
     device: Device = "auto",
     detector: Annotated[list[str] | None, typer.Option(help="Run only these (repeatable); see `bezoar list`.")] = None,
     without: Annotated[list[str] | None, typer.Option(help="Leave these out (repeatable).")] = None,

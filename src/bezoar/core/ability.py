@@ -217,8 +217,11 @@ class Modality(Ability, ABC):
     def features(self, inputs: Inputs) -> Any:
         """(n, p) stateless features (dense float32 or CSR) in which a linear probe can learn a trigger."""
 
-    def probe(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Taught:
-        """What a small network shows of `inputs` after training on them with labels `codes` (-1 for none), or Unavailable."""
+    def probe(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int, number: int = 0) -> Taught:
+        """What a small network shows of `inputs` after training on them with labels `codes` (-1 for none), or Unavailable.
+
+        Networks of another `number` are built otherwise, where the modality knows more than one way.
+        """
         raise Unavailable(f"a network for {self.info.name} data")
 
     def retrained(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Ask:

@@ -27,13 +27,14 @@ class View:
 
     `groups` are the origin columns whose outcomes are to be compared (`--group`). `reference` is the view of a
     trusted clean set, or None; `network` reads a model of the user's own in the place of one trained here.
-    `networks` says whether views that other checks could do without may train networks (from standard effort on).
+    `networks` says whether views that other checks could do without may train networks (from standard effort on), `probes` how many
+    networks, of other seeds and architectures, checks read that can read several (3 at deep effort).
     A view that is missing raises Unavailable; it is never None.
     """
 
     def __init__(self, dataset: Dataset, modality: Modality, *, seed: int = 0, reference: View | None = None,
                  groups: tuple[str, ...] = (), encoder: Callable[[Any], np.ndarray] | None = None,
-                 network: Callable[[View], Taught] | None = None, networks: bool = False) -> None:
+                 network: Callable[[View], Taught] | None = None, networks: bool = False, probes: int = 1) -> None:
         self.dataset = dataset
         self.modality = modality
         self.seed = seed
@@ -42,6 +43,7 @@ class View:
         self._encoder = encoder
         self._network = network
         self.networks = networks
+        self.probes = probes
         self._kept: dict[str, Any] = {}
         self._gate = threading.Lock()
         self._locks: dict[str, threading.RLock] = {}
@@ -119,6 +121,16 @@ class View:
         """What a network shows of each sample: the user's own where one was given, else a small one trained on these very
         samples; the costliest view."""
         return self._once("learned", lambda: self.taught().learned)
+
+    def several(self) -> tuple[Learned, ...]:
+        """`learned`, and what `probes` - 1 other networks show that were trained on the same samples; a network of the user's own is alone.
+
+        What one network learns late or not at all, another may learn at once.
+        """
+        def more() -> tuple[Learned, ...]:
+            return tuple(self.modality.probe(self.dataset.inputs, self.labels, len(self.classes), self.seed + i, i).learned
+                         for i in range(1, self.probes))
+        return (self.learned(), *(self._once("several", more) if self._network is None else ()))
 
     def taught(self) -> Taught:
         """The network of `learned`, to ask it about other inputs."""

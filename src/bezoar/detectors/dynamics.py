@@ -43,17 +43,18 @@ class Dynamics(Detector):
         known = codes >= 0
         if known.sum() < 3:
             return Scores(np.full(len(codes), np.nan), notes=("too few labelled samples to compare",))
-        learned = view.learned()
+        networks = view.several()
+        epochs = networks[0].losses.shape[1]
         near = view.neighbours()[0][:, :self.k]
         strange = (codes[near] != codes[:, None]).mean(axis=1)
-        lost = forgotten(learned.losses)
-        fast = strange * learned.fit()
-        late = 1 - learned.fit() + lost / learned.losses.shape[1]
+        lost, fit = (np.mean(v, axis=0) for v in zip(*((forgotten(n.losses), n.fit()) for n in networks), strict=True))
+        fast = strange * fit
+        late = 1 - fit + lost / epochs
         rank = {name: suspicion_within(np.where(known, v, np.nan), codes)
                 for name, v in (("strange", strange), ("fast", fast), ("late", late))}
-        one = learned.losses.shape[1] == 1
-        score = learned.losses[:, 0] if one else rank["strange"] + np.maximum(rank["late"], rank["fast"])
-        never = int((known & ~learned.convinced()).sum())
+        one = epochs == 1
+        score = networks[0].losses[:, 0] if one else rank["strange"] + np.maximum(rank["late"], rank["fast"])
+        never = int((known & ~np.any([n.convinced() for n in networks], axis=0)).sum())
         told = (f"your model doubts {never} of {int(known.sum())} labels; samples are ranked by its loss" if one else
                 f"{never} of {int(known.sum())} labels were never learned, {int((lost > 0).sum())} were forgotten at least once")
         among = np.zeros(len(codes), np.int64) if one else codes  # one class may hold all that such a model doubts

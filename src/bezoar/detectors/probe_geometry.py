@@ -18,14 +18,15 @@ Fails      for what the network does not learn; for fewer than about 20 rows; wh
            classes of fewer than `smallest_class` rows, and where the rows of one trigger go to all classes (ranked, not called).
            Texts and tables are left to other checks: a perceptron over their many columns learns wrong labels as fast as right
            ones.
-Cost       the network: see `bezoar scan --effort standard --dry-run`; the geometry itself a few seconds per 10,000 samples.
+Cost       the network (three of different make at deep effort): see `bezoar scan --effort standard --dry-run`; the geometry itself a few
+           seconds per 10,000 samples.
 Paper      spectral signatures: Tran, Li, Madry 2018 (arXiv 1811.00636); slopes: AGPD; whitening as in SPECTRE, Hayase et al. 2021
            (arXiv 2104.11315); two views in turn: Blum and Mitchell 1998; the contradiction and the null of the other classes are ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -100,15 +101,14 @@ class ProbeGeometry(Detector):
         large = np.flatnonzero(size >= self.smallest_class)
         if len(large) < 2:
             return Scores(np.full(len(codes), np.nan), notes=(f"fewer than two classes have {self.smallest_class} rows",))
-        learned = view.learned()
-        against, convinced = np.stack(view.doubts()), learned.convinced()
+        networks, against = view.several(), np.stack(view.doubts())
         seed = int(rng.integers(1 << 31))
         fold = assign_folds(np.asarray(view.embed()), codes, view.clusters(), FOLDS, seed)
         raw = np.zeros(len(codes))
         spaces: list[np.ndarray] = []
         ends: list[_Candidate] = []
         halves: list[_Candidate] = []
-        for space in _spaces(learned):
+        for space, convinced in _spaces(networks):
             z = whitening.within(space, codes)
             if z.shape[1] >= FEWEST_AXES:
                 raw += np.mean([np.clip(foretold(z, doubt, codes, fold), -FARTHEST, FARTHEST) for doubt in view.doubts()], axis=0)
@@ -125,8 +125,8 @@ class ProbeGeometry(Detector):
         suspicion[~np.isin(codes, large)] = np.nan
         left = np.flatnonzero((size > 0) & (size < self.smallest_class))
         notes = [f"class {view.classes[c]} has only {size[c]} rows and was left out" for c in left[:5]]
-        agree = float((learned.logits.argmax(axis=1) == codes)[codes >= 0].mean())
-        notes.append(f"the network calls {agree:.0%} of the samples by their own label; what it does not learn, this check cannot see")
+        agree = " and ".join(f"{(n.logits.argmax(axis=1) == codes)[codes >= 0].mean():.0%}" for n in networks)
+        notes.append(f"{_of(networks)} {agree} of the samples by their own label; what is not learned, this check cannot see")
         return Scores(suspicion, tuple(groups), tuple(notes))
 
     def _called(self, view: View, spaces: list[np.ndarray], ends: list[_Candidate], halves: list[_Candidate], against: np.ndarray,
@@ -242,8 +242,14 @@ def _with(groups: list[Group], new: Group) -> list[Group]:
     return [*(g for g, held in zip(groups, part, strict=True) if not held), new]
 
 
-def _spaces(learned: Learned) -> Iterator[np.ndarray]:
-    """Where to look: the early features, each layer, and its slopes (those of the last layer are the head's own weights)."""
-    yield learned.early
-    yield from learned.layers
-    yield from learned.slopes[:-1]
+def _spaces(networks: Sequence[Learned]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Where to look: the early features, each layer, and its slopes (those of the last layer are the head's own weights), with (n,) which
+    rows the network learned."""
+    for learned in networks:
+        convinced = learned.convinced()
+        for space in (learned.early, *learned.layers, *learned.slopes[:-1]):
+            yield space, convinced
+
+
+def _of(networks: Sequence[Learned]) -> str:
+    return "the network calls" if len(networks) == 1 else f"the {len(networks)} networks call"

@@ -211,12 +211,12 @@ class Image(Modality):
             return gradients.cell_means(x, CANONICAL_SIDE)
         return x
 
-    def probe(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Taught:
-        """A narrow residual network on at most 32 pixels a side."""
+    def probe(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int, number: int = 0) -> Taught:
+        """A narrow residual network on at most 32 pixels a side; by `number`, one without shortcuts or one of patches."""
         from bezoar.networks.probe import of_pictures
 
         assert isinstance(inputs, Images)
-        return of_pictures(inputs, codes, classes, seed, CANONICAL_SIDE)
+        return of_pictures(inputs, codes, classes, seed, CANONICAL_SIDE, number)
 
     def retrained(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Ask:
         from bezoar.networks.probe import again_pictures

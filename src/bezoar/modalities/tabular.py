@@ -183,8 +183,8 @@ class Tabular(Modality):
         out.sum_duplicates()
         return out
 
-    def probe(self, inputs: Table, codes: np.ndarray, classes: int, seed: int) -> Taught:  # type: ignore[override]
-        """A perceptron on standardised numbers and one-hot categories."""
+    def probe(self, inputs: Table, codes: np.ndarray, classes: int, seed: int, number: int = 0) -> Taught:  # type: ignore[override]
+        """A perceptron on standardised numbers and one-hot categories, whatever its number."""
         from bezoar.core.table_code import TableCode
         from bezoar.networks.probe import of_rows
 

@@ -188,8 +188,8 @@ class Text(Modality):
         return ngrams.weighted(ngrams.hashed_runs(prints[t.codes], t.row, len(inputs), lengths=(1, 2, 3), columns=1 << 18),
                                idf=False)
 
-    def probe(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Taught:
-        """A perceptron on hashed word runs."""
+    def probe(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int, number: int = 0) -> Taught:
+        """A perceptron on hashed word runs, whatever its number."""
         from bezoar.networks.probe import of_rows
 
         return of_rows(inputs, self.features, codes, classes, seed)

@@ -97,10 +97,13 @@ def _loss(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return np.where(codes >= 0, loss, np.nan).astype(np.float32)
 
 
-def of_pictures(inputs: Images, codes: np.ndarray, classes: int, seed: int, side: int) -> Taught:
-    """A narrow residual network on pictures brought to at most `side` pixels. Raises Unavailable without torch."""
+def of_pictures(inputs: Images, codes: np.ndarray, classes: int, seed: int, side: int, number: int = 0) -> Taught:
+    """A narrow network on pictures brought to at most `side` pixels: residual, without shortcuts, of patches, by turns of `number`.
+
+    Raises Unavailable without torch.
+    """
     there()
-    x, bring, build = pictures_for(inputs, classes, side)
+    x, bring, build = pictures_for(inputs, classes, side, number)
     keys, shift = inputs.row_keys(), 1 if x.shape[1] >= 16 else 0
     learned, module = learn(build, x, codes, keys, seed, tensor=training.pictures_fast, shift=shift)
     return Taught(learned, asking(module, bring, training.pictures_fast),
@@ -115,7 +118,8 @@ def again_pictures(inputs: Images, codes: np.ndarray, classes: int, seed: int, s
                   bring, training.pictures_fast)
 
 
-def pictures_for(inputs: Images, classes: int, side: int) -> tuple[np.ndarray, Callable[[Inputs], np.ndarray], Callable[[], Any]]:
+def pictures_for(inputs: Images, classes: int, side: int,
+                 number: int = 0) -> tuple[np.ndarray, Callable[[Inputs], np.ndarray], Callable[[], Any]]:
     from bezoar.networks.image_victim import brought
 
     side, width = _size(inputs, side)
@@ -125,7 +129,9 @@ def pictures_for(inputs: Images, classes: int, side: int) -> tuple[np.ndarray, C
         return brought(some, side)
 
     def build() -> Any:
-        return training.fast(builds.resnet18(classes) if device.large(len(inputs)) else builds.resnet(classes, width))
+        if number % 3 == 0:
+            return training.fast(builds.resnet18(classes) if device.large(len(inputs)) else builds.resnet(classes, width))
+        return training.fast(builds.vgg(classes, width) if number % 3 == 1 else builds.convmixer(classes, 3 * width))
 
     return bring(inputs), bring, build
 
