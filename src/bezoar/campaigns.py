@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bezoar.core.ability import Group
+
+LIES_IN, OF_WHOLE = 0.9, 0.2
+"""Of a campaign so much lies in a group that it is a part of, and it is so much of that group at least."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,3 +92,28 @@ def campaigns(proposals: list[tuple[str, Group, float]], n: int) -> list[Campaig
         owner[rest.members] = len(out)
         out.append(Campaign(name, rest, p))
     return out
+
+
+def completed(found: Sequence[Campaign], kin: Sequence[tuple[str, Group]]) -> list[Campaign]:
+    """The campaigns, of which one that lies in a group of the (detector, group) pairs `kin` for the same target gets what is left of that.
+
+    >>> half = Campaign("association", Group(np.arange(20), 0.0, "backdoor-dirty-label", "a patch", target=1), 0.0)
+    >>> whole = Group(np.arange(50), 0.0, "backdoor-dirty-label", "rows apart", target=1)
+    >>> len(completed([half], [("probe-geometry", whole)])[0].group.members)
+    50
+    """
+    out = list(found)
+    for name, group in kin:
+        for i, c in enumerate(out):
+            if name == c.ability or not _of_one_kind(group, c.group) or not _lies_in(c.group, group):
+                continue
+            taken = np.concatenate([o.group.members for o in out if o.group.kind != "source"])
+            free = ~np.isin(group.members, taken)
+            out[i] = replace(c, group=_joined(c.group, narrowed(group, free)), agreeing=tuple(dict.fromkeys((*c.agreeing, name))))
+    return out
+
+
+def _lies_in(part: Group, whole: Group) -> bool:
+    """Nearly all of it, and no mere corner of the whole."""
+    inside = np.isin(part.members, whole.members).sum()
+    return bool(inside >= LIES_IN * len(part.members) and inside >= OF_WHOLE * len(whole.members))

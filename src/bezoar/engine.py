@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bezoar.campaigns import Campaign, campaigns
+from bezoar.campaigns import Campaign, campaigns, completed
 from bezoar.causes import Care, Causes
 from bezoar.core.ability import Detector, Scores
 from bezoar.core.chance import generator
@@ -57,7 +57,8 @@ def scan(view: View, detectors: Sequence[Detector], options: Options | None = No
     scores, outcomes, interrupted = _score_all(view, detectors, options, listener)
     names = list(scores)
     listener(Started("campaigns", len(detectors), len(detectors) + 1))
-    found = [_aimed(c, view) for c in _campaigns(scores, options, len(view))]
+    kin = [(name, g) for name, s in scores.items() for g in s.kin]
+    found = completed([_aimed(c, view) for c in _campaigns(scores, options, len(view))], kin)
     causes = Causes(view, found, options.seed, Care(options.controls, options.most_confirmed, options.network, options.retrain))
     findings = tuple(as_finding(view, c, causes, options.alpha / max(len(found), 1), options.fdr) for c in found)
     table = _table(view, scores, findings, {d.info.name for d in detectors if d.info.fuses})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from bezoar import api
 from bezoar.core.dataset import Dataset
 from bezoar.core.learned import Learned
+from bezoar.core.scores_store import scores_from_dict, scores_to_dict
 from bezoar.core.view import View
 from bezoar.detectors.probe_geometry import ProbeGeometry
 from bezoar.modalities.image import Image
@@ -156,6 +159,18 @@ def test_half_a_class_that_is_hard_but_not_foreign_is_a_natural_kind(seed: int):
     hard[hit] += 0.4 * (strangers[2] - hard[hit])  # doubted as other classes' samples would be, by two fifths
     view._kept["opinions"] = ((hard, strangers),)
     assert ProbeGeometry()(view, RNG(0)).groups == ()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_rows_that_only_stand_together_are_kin_and_accused_by_nobody(seed: int):
+    view, hit = _shown(RNG(seed), 7.0, False, source=5)
+    scores = ProbeGeometry()(view, RNG(0))
+    (kin,) = scores.kin
+    assert scores.groups == () and kin.target == 2
+    assert np.isin(hit, kin.members).mean() >= 0.9 and np.isin(kin.members, hit).mean() >= 0.9
+    assert ProbeGeometry()(_shown(RNG(seed), 0.0, True)[0], RNG(0)).kin == ()
+    back = scores_from_dict(json.loads(json.dumps(scores_to_dict(scores))))
+    np.testing.assert_array_equal(back.kin[0].members, kin.members)
 
 
 def test_the_ranking_counts_across_classes():

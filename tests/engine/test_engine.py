@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bezoar import engine
-from bezoar.campaigns import campaigns, quarantine
+from bezoar.campaigns import Campaign, campaigns, completed, quarantine
 from bezoar.core.ability import Detector, Group, Info, Modality, Scores
 from bezoar.core.atoms import Atoms
 from bezoar.core.dataset import Dataset
@@ -194,6 +194,22 @@ def test_who_agrees_on_the_target_brings_the_rest_of_its_members():
     for other in (replace(more, target=0), replace(more, liftable=False), replace(more, advisory=True)):
         (only,) = campaigns([("x", host, 1e-9), ("y", other, 1e-5)], 30)
         assert only.group.members.tolist() == list(range(16)) and only.agreeing == ("y",)
+
+
+def test_a_campaign_that_lies_in_kin_of_its_target_gets_the_rest_of_it():
+    part = Group(np.arange(20), 1e-9, "backdoor-dirty-label", "a patch", target=1, sure=np.ones(20))
+    whole = Group(np.arange(60), 1e-4, "backdoor-dirty-label", "rows apart", target=1, sure=np.full(60, 0.9))
+    other = Campaign("z", replace(part, members=np.arange(50, 55), sure=None, target=2), 1e-9)
+    got, kept = completed([Campaign("x", part, 1e-9), other], [("y", whole)])
+    assert got.group.members.tolist() == [*range(50), *range(55, 60)] and got.agreeing == ("y",)
+    assert got.group.sure is not None and got.group.sure[-1] == 0.9
+    assert kept is other
+    scattered = replace(part, members=np.r_[np.arange(15), np.arange(200, 205)])
+    for group, kin in ((scattered, whole), (part, replace(whole, target=3)), (replace(part, liftable=False), whole),
+                       (replace(part, advisory=True), whole), (part, replace(whole, members=np.arange(120), sure=np.ones(120)))):
+        assert completed([Campaign("x", group, 1e-9)], [("y", kin)])[0].group is group
+    assert completed([Campaign("y", part, 1e-9)], [("y", whole)])[0].group is part, "nobody completes his own"
+
 
 
 def test_quarantine_keeps_the_expected_share_of_clean_samples_under_fdr():

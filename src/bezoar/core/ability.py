@@ -120,7 +120,8 @@ class Scores:
     """What a detector returns: (n,) suspicion in [0, 1] (higher is worse, NaN = could not say), groups, and words.
 
     `blind` says what it could not have seen ("under 25 members in a class of 1,000"); `smallest` is the least number
-    of poisoned samples this run could have called, where the detector can tell, by family.
+    of poisoned samples this run could have called, where the detector can tell, by family. `kin` are groups that nothing accuses, but
+    that stand together so surely that they complete a campaign of another detector that lies in them.
     """
 
     suspicion: np.ndarray
@@ -128,6 +129,7 @@ class Scores:
     notes: tuple[str, ...] = ()
     smallest: dict[str, int] = field(default_factory=dict)
     overview: tuple[Evidence, ...] = ()
+    kin: tuple[Group, ...] = ()
 
 
 class Detector(Ability, ABC):

@@ -42,15 +42,22 @@ def scores_to_dict(scores: Scores) -> dict[str, Any]:
     """
     return {"suspicion": pack(np.asarray(scores.suspicion, np.float64)), "notes": list(scores.notes), "smallest": scores.smallest,
             "overview": [evidence_to_dict(e) for e in scores.overview],
-            "groups": [{**{k: _plain(getattr(g, k)) for k in _WORDS}, "members": pack(np.asarray(g.members, np.int64)),
-                        "sure": None if g.sure is None else pack(np.asarray(g.sure, np.float64)),
-                        "evidence": [evidence_to_dict(e) for e in g.evidence], "place": _plain(g.place)} for g in scores.groups]}
+            "groups": [_group_to_dict(g) for g in scores.groups], "kin": [_group_to_dict(g) for g in scores.kin]}
 
 
 def scores_from_dict(data: dict[str, Any]) -> Scores:
     """The inverse of `scores_to_dict`; raises KeyError or ValueError on anything else."""
-    groups = tuple(Group(**{k: g[k] for k in _WORDS}, members=unpack(g["members"]),
-                         sure=None if g["sure"] is None else unpack(g["sure"]),
-                         evidence=tuple(evidence_from_dict(e) for e in g["evidence"]), place=_rich(g["place"])) for g in data["groups"])
+    groups, kin = (tuple(_group_from_dict(g) for g in data[name]) for name in ("groups", "kin"))
     return Scores(unpack(data["suspicion"], 1 << 30), groups, tuple(data["notes"]), dict(data["smallest"]),
-                  tuple(evidence_from_dict(e) for e in data["overview"]))
+                  tuple(evidence_from_dict(e) for e in data["overview"]), kin)
+
+
+def _group_to_dict(g: Group) -> dict[str, Any]:
+    return {**{k: _plain(getattr(g, k)) for k in _WORDS}, "members": pack(np.asarray(g.members, np.int64)),
+            "sure": None if g.sure is None else pack(np.asarray(g.sure, np.float64)),
+            "evidence": [evidence_to_dict(e) for e in g.evidence], "place": _plain(g.place)}
+
+
+def _group_from_dict(g: dict[str, Any]) -> Group:
+    return Group(**{k: g[k] for k in _WORDS}, members=unpack(g["members"]), sure=None if g["sure"] is None else unpack(g["sure"]),
+                 evidence=tuple(evidence_from_dict(e) for e in g["evidence"]), place=_rich(g["place"]))

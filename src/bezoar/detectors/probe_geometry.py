@@ -127,7 +127,7 @@ class ProbeGeometry(Detector):
         notes = [f"class {view.classes[c]} has only {size[c]} rows and was left out" for c in left[:5]]
         agree = " and ".join(f"{(n.logits.argmax(axis=1) == codes)[codes >= 0].mean():.0%}" for n in networks)
         notes.append(f"{_of(networks)} {agree} of the samples by their own label; what is not learned, this check cannot see")
-        return Scores(suspicion, tuple(groups), tuple(notes))
+        return Scores(suspicion, tuple(groups), tuple(notes), kin=tuple(self._kin(view, spaces, ends)))
 
     def _called(self, view: View, spaces: list[np.ndarray], ends: list[_Candidate], halves: list[_Candidate], against: np.ndarray,
                 fold: np.ndarray) -> list[Group]:
@@ -148,6 +148,17 @@ class ProbeGeometry(Detector):
                 settled.add(c.code)
             groups = _with(groups, self._group(view, c, chance, p, against))
         return groups
+
+    def _kin(self, view: View, spaces: list[np.ndarray], ends: list[_Candidate]) -> Iterator[Group]:
+        """The group of each class that stands alone by geometry, whatever its content says: rows that were all taken from one class vouch
+        for each other, and others may tell what they are by a part of them."""
+        alone = rivals.significance(np.array([c.geometry for c in ends]), np.array([c.code for c in ends]), least=LEAST_SCALE)
+        for code in sorted({c.code for c, p in zip(ends, alone, strict=True) if p <= self.alpha}):
+            p, c = min(((p, c) for p, c in zip(alone, ends, strict=True) if c.code == code), key=lambda one: (one[0], -one[1].geometry))
+            chance = matched.settle(spaces[c.space][c.rows], c.member)[1]
+            inside = chance > 0.5
+            yield Group(members=c.rows[inside], p_value=float(p), threat="backdoor-dirty-label", target=code, sure=chance[inside],
+                        title=f"samples of class {view.classes[code]} that a network keeps apart")
 
     def _search(self, z: np.ndarray, space: int, codes: np.ndarray, large: np.ndarray, code: int, against: np.ndarray,
                 convinced: np.ndarray, twins: np.ndarray, seed: int) -> list[_Candidate]:
