@@ -215,7 +215,7 @@ def false_alarms(rows: list[Row], effort: str = "quick") -> list[str]:
               number(mean(found, "flagged"), 5), number(mean(found, "seconds"), 1)] for name, found in sorted(by.items())]
     verdict = "reached" if k <= ALARM_GOAL * n and n >= 150 else "**not reached**"
     out = [head, "",
-           f"{k} alarms in {n} clean sets ({k / n:.1%}; one-sided 95% Clopper-Pearson bound {upper:.1%}). "
+           f"{k} alarm{'' if k == 1 else 's'} in {n} clean sets ({k / n:.1%}; one-sided 95% Clopper-Pearson bound {upper:.1%}). "
            f"Goal: at most {ALARM_GOAL:.0%} of at least 150: {verdict}.", "",
            *(FALSE_ALARMS if effort == "quick" else
              ["The same kinds of subsets, cut to " + ", ".join(f"{n:,} rows ({kind})" for kind, n in MOST[effort].items()) + ".", ""]),
