@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,21 +18,23 @@ from bezoar.core.suspect import Suspect
 from bezoar.core.table_triggers import Values
 from bezoar.core.text_triggers import Phrases
 from bezoar.core.trigger import Trigger
-from bezoar.filling import filled
+from bezoar.filling import filled, opacity_on
 from bezoar.maths.multiple import clopper_pearson
 
 WORKS = 0.5
 """Least share of samples that a confirmed trigger moves."""
 HOSTS = 300
 """Clean samples at most that a trigger is put on."""
+SLOPED = 8
+"""Of them that the whole of a patch is searched on."""
 FEW_HOSTS, FEW_CONTROLS = 100, 9
 """For the choice among the triggers that were recovered."""
 
 
 @dataclass(frozen=True, eq=False)
 class Transplant:
-    """Shares in [0, 1] of clean samples of other classes that go to the target: with the trigger, with matched controls (their
-    95% quantile), on clean models (NaN where there are none)."""
+    """Shares in [0, 1] of clean samples of other classes, or of the one class that the trigger works on, that go to the target: with the
+    trigger, with matched controls (their 95% quantile), on clean models (NaN where there are none)."""
 
     trigger: Trigger
     success: float
@@ -62,7 +64,7 @@ def moved(suspect: Suspect, trigger: Trigger, hosts: Dataset, target: int, rng: 
 def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: np.random.Generator, *,
                controls: int = 99) -> Transplant | None:
     """The smallest of the triggers recovered for `target` that work about as well as the best beyond what is natural, put to the test, and
-    of a patch its whole (`filled`) where that passes too; None where none was recovered or there are no hosts."""
+    of a patch its whole (`windowed`, `one_way`, `filled`) where that passes too; None where none was recovered or there are no hosts."""
     offered = [t for a in said.values() for k, t in (*a.tried, *(((a.target, a.trigger),) if a.trigger and a.target is not None else ()))
                if k == target]
     if not offered or view.clean is None:
@@ -83,21 +85,49 @@ def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: n
         test = _Test(view, hosts, data.inputs, target, controls)
         best, success = offered[chosen], works[chosen]
         worst, elsewhere, confirmed = test(best, success, rng)
-        if confirmed and isinstance(best, Patch) and isinstance(hosts.inputs, Images):
-            whole = filled(view.suspect, best, hosts.inputs, target)
-            if whole is not None and (share := moved(view.suspect, whole, hosts, target, rng)) >= 0.9 * success:
-                again = test(whole, share, rng)
-                if again[-1]:
-                    best, success, (worst, elsewhere, confirmed) = whole, share, again
+        own = hosts
+        for those, whole in _wholes(view, best, hosts, target, rng) if confirmed else ():
+            share = moved(view.suspect, whole, those, target, rng)
+            if share >= 0.9 * success and (again := replace(test, hosts=those)(whole, share, rng))[-1]:
+                own, best, success, (worst, elsewhere, confirmed) = those, whole, share, again
+                break
     except BezoarError:
         return None
-    low, high = clopper_pearson(round(success * len(hosts)), len(hosts))
-    parts = [f"Put on {len(hosts)} clean samples of other classes, the recovered trigger moves {success:.0%} of them there "
+    low, high = clopper_pearson(round(success * len(own)), len(own))
+    assert own.labels is not None
+    of = "other classes" if own is hosts else f"class {view.suspect.classes[own.labels.codes[0]]!r}"
+    parts = [f"Put on {len(own)} clean samples of {of}, the recovered trigger moves {success:.0%} of them there "
              f"(95% interval {low:.0%} to {high:.0%})",
              f"95 of 100 matched controls at most {worst:.0%}"]
     if np.isfinite(elsewhere):
         parts.append(f"on clean models of {'the same' if view.same_shape else 'another'} shape it moves {elsewhere:.0%}")
     return Transplant(best, success, worst, elsewhere, confirmed, _shown(view, best, hosts, target, rng), "; ".join(parts) + ".")
+
+
+def _wholes(view: AuditView, part: Trigger, hosts: Dataset, target: int, rng: np.random.Generator) -> Iterator[tuple[Dataset, Patch]]:
+    """What a patch may be the part of, each with the hosts that it is for: by the slopes of the model where it has them, for all classes
+    and then for one alone; then by its answers."""
+    if not isinstance(part, Patch) or not isinstance(hosts.inputs, Images):
+        return
+    if view.suspect.module is not None and view.suspect.tensor is not None:
+        from bezoar.networks import pixels, windows
+
+        p, own = pixels.pixels(view), AuditView(view.suspect, hosts)
+        opacity = opacity_on(part, p.height, p.width)
+        with pixels.still(p.module):
+            x, _ = pixels.samples(own, SLOPED, rng)
+            whole = windows.windowed(p, x, target, opacity > 0.5 * opacity.max(), rng)
+        if whole is not None:
+            yield hosts, whole
+        with pixels.still(p.module):
+            x, codes = pixels.samples(own, SLOPED * windows.SOURCES, rng)
+            found = windows.one_way(p, x, codes.numpy(), target, rng)
+        if found is not None:
+            assert hosts.labels is not None
+            yield hosts.take(np.flatnonzero(hosts.labels.codes == found[0])), found[1]
+    by_answers = filled(view.suspect, part, hosts.inputs, target)
+    if by_answers is not None:
+        yield hosts, by_answers
 
 
 def _by_nature(view: AuditView, trigger: Trigger, hosts: Dataset, inputs: Inputs, target: int, rng: np.random.Generator) -> float:
