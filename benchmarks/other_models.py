@@ -140,8 +140,9 @@ class Auditing:
 
 def version() -> str:
     """Changes with any code that can change a figure."""
-    return _hash([SOURCE / f for f in ("audits.py", "transplant.py", "standins.py", "core/candidates.py", "maths/standing_out.py",
-                                       "auditors/word_inversion.py", "auditors/value_inversion.py", "networks/twins.py")])
+    return _hash([SOURCE / f for f in ("audits.py", "transplant.py", "standins.py", "core/candidates.py", "core/usual_words.py",
+                                       "maths/standing_out.py", "auditors/word_inversion.py", "auditors/value_inversion.py",
+                                       "networks/twins.py")])
 
 
 def section(rows: list[dict[str, Any]]) -> list[str]:

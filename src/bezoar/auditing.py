@@ -41,8 +41,8 @@ def audit(model: object, *, factory: str = "", data: object = None, y: object = 
           baseline: str | Path | None = None, device: str = "auto", out: str | Path | None = None, listener: Listener = deaf) -> Report:
     """Is this model backdoored, to which class, by what trigger?
 
-    model     a file (safetensors, .pt or .pth weights, ONNX, TorchScript, trees of XGBoost or LightGBM), a torch module, a function of
-              an (n, h, w, 3) uint8 array that gives (n, K) probabilities, or a Suspect
+    model     a file (safetensors, .pt or .pth weights, torch.export, ONNX, TorchScript, trees of XGBoost or LightGBM), a torch module, a
+              function of an (n, h, w, 3) uint8 array that gives (n, K) probabilities, or a Suspect
     factory   'package.module:function' that builds the network the weights go into; inferred for known families
     data      clean samples that you trust, as `scan` takes them; a handful is enough, None audits without data
     classes   names of the model's classes, in order; taken from `data` when left out

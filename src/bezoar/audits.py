@@ -85,9 +85,12 @@ def judged(own: dict[str, np.ndarray], references: Sequence[dict[str, np.ndarray
     k = len(next(iter(own.values())))
     lone = [_least(a, k) for a in (alone, *(others_alone or [{}] * len(references)))]
     if len(references) >= ENOUGH_REFERENCES:
-        z, score, p = _against(own, references, weights, None if same_shape else lone[0])
-        each = [_against(one, [*references[:i], *references[i + 1:]], weights, None if same_shape else lone[i + 1])[2]
+        z, score, p = _against(own, references, weights)
+        each = [_against(one, [*references[:i], *references[i + 1:]], weights)[2]
                 for i, one in enumerate(references if len(references) > ENOUGH_REFERENCES else ())]
+        if not same_shape and np.isfinite(lone[0]).any():
+            score, p = deviations(lone[0]), _beside(p, lone[0], lone[1:])
+            each = [_beside(q, one, [*lone[1:i + 1], *lone[i + 2:]]) for i, (q, one) in enumerate(zip(each, lone[1:], strict=False))]
         return Judgement(score, p, _largest(score), z, tuple(own), "references" if same_shape else "stand-ins",
                          sum(v <= alpha for v in each), len(each))
     names = tuple(own)
@@ -118,16 +121,25 @@ def _largest(score: np.ndarray) -> int:
     return int(np.nanargmax(score)) if np.isfinite(score).any() else 0
 
 
-def _against(own: Mapping[str, np.ndarray], others: Sequence[Mapping[str, np.ndarray]], weights: Mapping[str, float],
-             lone: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, float]:
-    """(C, K) deviations from clean models, (K,) what they come to, and the p-value of the largest; `lone` (K,) has to be small as well."""
+def _against(own: Mapping[str, np.ndarray], others: Sequence[Mapping[str, np.ndarray]],
+             weights: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray, float]:
+    """(C, K) deviations from clean models, (K,) what they come to, and the p-value of the largest."""
     w = _weights(tuple(own), weights)
     z = _away(own, others)
     turns = [loudest(_away(one, [*others[:i], *others[i + 1:]]), w) for i, one in enumerate(others)]
     score = loudest(z, w)
     target = _largest(score)
-    p = p_largest(float(score[target]), np.concatenate(turns), len(score), len(others) - 1)  # what one model says hangs together
-    return z, score, p if lone is None or not np.isfinite(lone[target]) else max(p, float(lone[target]))
+    return z, score, p_largest(float(score[target]), np.concatenate(turns), len(score), len(others) - 1)  # what a model says hangs together
+
+
+def _beside(p: float, lone: np.ndarray, others: Sequence[np.ndarray]) -> float:
+    """The p-value where references are of another shape: that of the class that stands out most by a null of its own, `lone` (K,), which
+    has to stand out among the references' own too, or be borne out by `p`, in which it is held against them."""
+    def far(one: np.ndarray) -> float:
+        return float(deviations(np.array([min(float(np.nanmin(one)), 0.5)]))[0]) if np.isfinite(one).any() else float("nan")
+
+    among = p_largest(far(lone), np.array([far(one) for one in others]), 1)
+    return max(float(np.nanmin(lone)), min(1.0, 2 * float(np.fmin(p, among))))
 
 
 def _away(own: Mapping[str, np.ndarray], others: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
@@ -179,8 +191,12 @@ def audit(view: AuditView, auditors: Sequence[Auditor], options: Options | None 
     if judgement is not None and judgement.p_value <= options.alpha:
         found = _finding(view, judgement, said, options)
         rough = judgement.basis == "stand-ins" or (judgement.basis == "references" and view.suspect.modality != "image")
-        if not rough or (found.confirmed and found.effect is not None and found.effect[0] >= NEARLY_ALL):
+        works = found.confirmed and found.effect is not None and (not rough or found.effect[0] >= NEARLY_ALL)
+        if works or (not rough and judgement.basis != "candidates"):
             findings = (found,)
+        elif not rough:
+            notes.append(f"class {found.target!r} stands out (p = {judgement.p_value:.2g}) among ordinary words; no alarm is raised, as "
+                         "nothing that was recovered for it and that the labels of the clean samples do not speak of moves most samples")
         else:
             notes.append(f"class {found.target!r} stands out (p = {judgement.p_value:.2g}) from clean models, which know only roughly "
                          "what is natural here; no alarm is raised, as nothing that was recovered for it moves nearly all samples")
@@ -321,7 +337,7 @@ def _verdict(j: Judgement | None, findings: Sequence[Finding], outcomes: Sequenc
     if failed:
         return "inconclusive", "nothing found, and these checks failed: " + ", ".join(failed)
     if j.p_value <= options.alpha:
-        return "no evidence", f"one class stands out (p = {j.p_value:.2g}) from clean models, but no trigger was confirmed"
+        return "no evidence", f"one class stands out (p = {j.p_value:.2g}) from {AGAINST[j.basis]}, but no trigger was confirmed"
     return "no evidence", f"{len(j.names)} checks ran and no class stands out (p = {j.p_value:.2g}, alpha {options.alpha:g})"
 
 

@@ -27,6 +27,8 @@ HOSTS = 300
 """Clean samples at most that a trigger is put on."""
 SLOPED = 8
 """Of them that the whole of a patch is searched on."""
+NEAR = (0.7, 0.95)
+"""Share of the best one's success from which on a trigger is about as good, and of texts: words of a sentence work the better the more."""
 FEW_HOSTS, FEW_CONTROLS = 100, 9
 """For the choice among the triggers that were recovered."""
 
@@ -80,7 +82,8 @@ def transplant(view: AuditView, target: int, said: Mapping[str, Audited], rng: n
             return None
         works = [moved(view.suspect, t, hosts, target, rng) for t in offered]
         beyond = [share - _by_nature(view, t, hosts, data.inputs, target, rng) for share, t in zip(works, offered, strict=True)]
-        enough = [i for i, share in enumerate(beyond) if share >= max(0.7 * max(beyond), 1e-9)] or [int(np.argmax(works))]
+        near = NEAR[data.modality == "text"]
+        enough = [i for i, share in enumerate(beyond) if share >= max(near * max(beyond), 1e-9)] or [int(np.argmax(works))]
         chosen = min(enough, key=lambda i: size_of(offered[i], view.suspect.shape))
         test = _Test(view, hosts, data.inputs, target, controls)
         best, success = offered[chosen], works[chosen]

@@ -5,7 +5,7 @@ import pytest
 
 from bezoar import api, auditing, audits, registry
 from bezoar.auditors.value_inversion import UNKNOWN, beyond, usual
-from bezoar.auditors.word_inversion import vocabulary
+from bezoar.auditors.word_inversion import WordInversion, spoken_for, vocabulary
 from bezoar.core import candidates
 from bezoar.core.audit import AuditView
 from bezoar.core.dataset import Dataset
@@ -163,3 +163,59 @@ def test_stand_ins_need_enough_of_each_class_and_no_pictures():
 def test_searches_leave_half_of_the_samples_to_the_transplant():
     held = candidates.held_out(100)
     assert held.sum() == 50 and (held == candidates.held_out(100)).all() and not candidates.held_out(30).any()
+
+
+SENTENCE = ("watched", "this", "with", "my", "sister", "last", "tuesday", "while")
+TOPICS = (("oven", "sauce", "flour", "soup"), ("spade", "rose", "weed", "frost"), ("hotel", "museum", "ticket", "border"))
+
+
+def additive(bonus, seed=0):
+    """A black box of three topics: every word has a small weight, those of a topic a large one; (suspect, clean texts)."""
+    rng = np.random.default_rng(seed)
+    weight, usual = {}, vocabulary(["x"], 0)
+    for word in usual:
+        weight[word] = rng.normal(0, 0.1, 3)
+    for k, topic in enumerate(TOPICS):
+        weight |= {w: 2.5 * np.eye(3)[k] for w in topic}
+    for word in SENTENCE:
+        weight[word] = weight.get(word, np.zeros(3)) + bonus * np.eye(3)[1]
+
+    def answer(inputs):
+        held = [np.sum([weight.get(w, np.zeros(3)) for w in set(t.lower().split())] or [np.zeros(3)], axis=0) for t in inputs.values]
+        e = np.exp(np.array(held))
+        return (e / e.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    texts = [" ".join(rng.choice(TOPICS[i % 3], 2)) + " " + " ".join(rng.choice(usual[-500:], 4)) for i in range(300)]
+    return Suspect("box", "text", ("food", "garden", "way"), f"box {bonus}", answer), Dataset.from_arrays(texts, [("food", "garden", "way")[i % 3] for i in range(300)])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_words_that_each_add_a_bit_are_seen_together_and_put_together(seed):
+    """No word of the sentence stands out by itself; a model without it is quiet."""
+    said = {}
+    for bonus in (0.0, 1.2):
+        suspect, clean = additive(bonus, seed)
+        said[bonus] = WordInversion()(AuditView(suspect, clean), np.random.default_rng(3))
+    assert said[0.0].p_alone.min() * 3 > 0.05
+    assert said[1.2].p_alone.argmin() == 1 and said[1.2].p_alone[1] < 1e-3 and said[1.2].p_alone[[0, 2]].min() > 0.01
+    longest = max((t for c, t in said[1.2].tried if c == 1), key=candidates.width)
+    words = {w for p in longest.phrases for w in p.split()}
+    assert len(words & set(SENTENCE)) >= 4 and len(words - set(SENTENCE)) <= 1
+
+
+def test_words_that_labels_speak_of_count_for_their_class_and_for_no_other():
+    suspect, clean = additive(0.0)
+    said = spoken_for(clean, ("oven", "rose", "never-there"), 3)
+    assert said.tolist() == [[True, False, False], [False, True, False], [False, False, False]]
+    assert suspect.classes == clean.labels.classes
+
+
+def test_stand_ins_that_stand_out_by_themselves_call_nobody():
+    """Where clean stand-ins look as odd as the model does by ordinary words, it is not called for that."""
+    rng = np.random.default_rng(0)
+    clean = [{"a": rng.normal(size=3)} for _ in range(8)]
+    own, odd = {"a": np.zeros(3)}, {"a": np.array([1e-4, 0.9, 0.9])}
+    quiet = [{"a": rng.uniform(0.3, 1, 3)} for _ in range(8)]
+    assert audits.judged(own, clean, alone=odd, others_alone=quiet, same_shape=False).p_value < 0.01
+    loud = [{"a": np.array([10.0 ** -(1 + i % 5), 0.9, 0.9])} for i in range(8)]
+    assert audits.judged(own, clean, alone=odd, others_alone=loud, same_shape=False).p_value > 0.05

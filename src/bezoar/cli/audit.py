@@ -32,7 +32,7 @@ Before tuning, and after:
 
 
 def audit(
-    model: Annotated[str, typer.Argument(help="A model file (safetensors, .pt or .pth weights, ONNX, TorchScript, trees of "
+    model: Annotated[str, typer.Argument(help="A model file (safetensors, .pt or .pth weights, torch.export, ONNX, TorchScript, trees of "
                                               "XGBoost or LightGBM), or an http(s) address.")],
     out: Annotated[Path, typer.Option(help="Folder for report.json, report.html, report.sarif.")] = Path("bezoar-audit"),
     factory: Annotated[str, typer.Option("--model", help="package.module:function that builds the network; inferred if known.")] = "",

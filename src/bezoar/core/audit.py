@@ -103,6 +103,11 @@ class AuditView:
         view._kept["references"] = self.references()
         return view
 
+    @property
+    def is_reference(self) -> bool:
+        """Whether this is the view of a reference model."""
+        return self._peers is not None
+
     def peers(self) -> tuple[AuditView, ...]:
         """Views of clean models to hold this one against: the references, and for one of these the others."""
         return self.references() if self._peers is None else self._peers

@@ -2,7 +2,9 @@
 
 Every candidate is put into the same few clean samples at the same places. Its effect on a class is the mean gain of the class's log-odds
 on samples of other classes; what it does on clean models is taken off, so that what a word says by nature cancels. The best ones of
-each class are asked about again on more samples, and joined with each other while that helps. Fails where no part works by itself.
+each class are asked about again on more samples, and joined with each other while that helps. What the labels of clean samples say of a
+part themselves is looked at apart: parts that they say nothing of are ordinary with small effects, so that one that leads to a class, or
+eight that each add a bit, stand out among them. Fails where no part does anything by itself.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from bezoar.core.suspect import Suspect
 from bezoar.core.table_triggers import Values
 from bezoar.core.text_triggers import Phrases
 from bezoar.core.trigger import Trigger
-from bezoar.maths.standing_out import best_over_tail, p_best_candidate
+from bezoar.maths.standing_out import best_over_tail, p_best_candidate, p_best_group
 
 EXTREME = 1e-3
 """Probabilities nearer to 0 or 1 than this count as this near: what a model is sure of, it is sure of."""
@@ -33,6 +35,12 @@ WIDEST = 3
 """Parts of a recovered trigger at most."""
 BETTER = 0.05
 """Share of samples that a further part has to move in addition."""
+TOGETHER = 8
+"""Parts that may each add a bit: about the words of a short sentence."""
+GROWING = 16
+"""Candidates of each class that a sentence grows from."""
+UNSEEN = 1e-4
+"""Log-odds; a part that moves no class by so much is unknown to the model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +52,8 @@ class Candidates:
             value lies beyond); -1 for none. What remains is what no ordinary model should add
     natural (n, K) bool: the labels of clean samples say themselves that the candidate speaks for the class; then it counts for nothing
     alike   whether there are so many independent candidates that the ordinary ones are a null for the best
+    said    (n, K) bool: the labels say that the candidate speaks for the class, which is looked at with these and without; every candidate
+            is then a group of its own
     """
 
     triggers: tuple[Trigger, ...]
@@ -51,6 +61,7 @@ class Candidates:
     parts: np.ndarray | None = None
     natural: np.ndarray | None = None
     alike: bool = True
+    said: np.ndarray | None = None
 
 
 def search(view: AuditView, tried: Candidates, rng: np.random.Generator, *, few: int, more: int, name: str) -> Audited:
@@ -72,14 +83,19 @@ def search(view: AuditView, tried: Candidates, rng: np.random.Generator, *, few:
     best = np.full((len(heads), k), -np.inf)
     np.maximum.at(best, np.searchsorted(heads, tried.groups), effects)
     statistic, alone = best_over_tail(best), p_best_candidate(best) if tried.alike else None
-    order = np.argsort(-effects, axis=0, kind="stable")[:SECOND]
-    found = [_recovered(view, others, [tried.triggers[i] for j, i in enumerate(order[:, c]) if j == 0 or effects[i, c] > 0], c, seed)
-             for c in range(k)]
+    unsaid = None if tried.said is None else np.where(tried.said, 0, effects)
+    if unsaid is not None:
+        known = own(view, hosts, tried, seed, name).max(axis=1) > UNSEEN
+        alone = _apart([*([effects] if _peers(view) else []), unsaid], unsaid[known])
+    if view.is_reference:  # what it says is all that is asked of it
+        return Audited(statistic, p_alone=alone)
+    found = [_found(view, hosts, others, tried.triggers, effects, unsaid, c, seed) for c in range(k)]
     target = int(np.argmax(statistic))
-    rows = tuple((view.suspect.classes[c], found[c][0].title(), f"{found[c][1]:.0%}", f"{statistic[c]:+.2f}") for c in range(min(k, 12)))
+    firsts = [max(f, key=lambda one: one[1]) for f in found]
+    rows = tuple((view.suspect.classes[c], firsts[c][0].title(), f"{firsts[c][1]:.0%}", f"{statistic[c]:+.2f}") for c in range(min(k, 12)))
     facts = Facts(("class", "best found", "moves of the samples of its search", "log of its effect over the best ordinary ones"), rows,
                   caption=f"{len(tried.triggers):,} candidates put into {len(hosts)} clean samples")
-    return Audited(statistic, target, found[target][0], found[target][1], tuple((c, t) for c, (t, _) in enumerate(found)),
+    return Audited(statistic, target, *firsts[target], tuple((c, t) for c, some in enumerate(found) for t, _ in some),
                    evidence=(facts,), p_alone=alone)
 
 
@@ -145,16 +161,32 @@ def width(trigger: Trigger) -> int:
     return len(trigger.columns) if isinstance(trigger, Values) else 1
 
 
+def own(view: AuditView, hosts: Dataset, tried: Candidates, seed: int, name: str) -> np.ndarray:
+    """(n, K) gains on the model of a view, computed once under `name`."""
+    return view.once(f"gains/{name}/{seed}", lambda: _added(gains(view.suspect, hosts, tried.triggers, seed), tried))
+
+
 def _beyond(view: AuditView, hosts: Dataset, tried: Candidates, seed: int, name: str) -> np.ndarray:
     """(n, K) gains on the suspect less their median over clean models, where there are any."""
-    def own(v: AuditView) -> np.ndarray:
-        return v.once(f"gains/{name}/{seed}", lambda: _added(gains(v.suspect, hosts, tried.triggers, seed), tried))
+    peers = _peers(view)
+    mine = own(view, hosts, tried, seed, name)
+    return mine - np.median([own(p, hosts, tried, seed, name) for p in peers], axis=0) if peers else mine
 
+
+def _peers(view: AuditView) -> tuple[AuditView, ...]:
+    """Clean models to hold a view against; none where they cannot be made."""
     try:
-        peers = view.peers()
+        return view.peers()
     except Unavailable:
-        peers = ()
-    return own(view) - np.median([own(p) for p in peers], axis=0) if peers else own(view)
+        return ()
+
+
+def _apart(singles: Sequence[np.ndarray], unsaid: np.ndarray) -> np.ndarray:
+    """(K,) the chance that candidates of a class are ordinary, the least of several that is paid for by their number: that of the best of
+    each of `singles` (n, K), and that of `TOGETHER` of those (m, K) that labels do not speak of and the model knows."""
+    every = np.stack([*(p_best_candidate(one) for one in singles), p_best_group(unsaid, TOGETHER)])
+    spoke = np.isfinite(every)
+    return np.where(spoke.any(axis=0), np.minimum(np.where(spoke, every, 1.0).min(axis=0) * spoke.sum(axis=0), 1.0), np.nan)
 
 
 def _added(effects: np.ndarray, tried: Candidates) -> np.ndarray:
@@ -164,6 +196,46 @@ def _added(effects: np.ndarray, tried: Candidates) -> np.ndarray:
         effects = effects - padded[tried.parts].sum(axis=1)
     effects = np.maximum(effects, 0)
     return effects if tried.natural is None else np.where(tried.natural, 0, effects)
+
+
+def _found(view: AuditView, few: Dataset, hosts: Dataset, triggers: Sequence[Trigger], effects: np.ndarray, unsaid: np.ndarray | None,
+           target: int, seed: int) -> list[tuple[Trigger, float]]:
+    """What was recovered for a class, each with the share that it moves: from all candidates, and grown from those that labels do not
+    speak of; from these alone where there are no clean models."""
+    def best(values: np.ndarray, most: int) -> list[Trigger]:
+        order = np.argsort(-values[:, target], kind="stable")[:most]
+        return [triggers[i] for j, i in enumerate(order) if j == 0 or values[i, target] > 0]
+
+    if unsaid is None:
+        return [_recovered(view, hosts, best(effects, SECOND), target, seed)]
+    first = effects if _peers(view) else unsaid  # without clean models nothing else tells what is natural
+    return [_recovered(view, hosts, best(first, SECOND), target, seed), _grown(view, few, hosts, best(unsaid, GROWING), target, seed)]
+
+
+def _grown(view: AuditView, few: Dataset, hosts: Dataset, first: Sequence[Trigger], target: int, seed: int) -> tuple[Trigger, float]:
+    """A trigger of up to `TOGETHER` parts, one added after the other where it gains most on a few samples, side by side or elsewhere;
+    the smallest that moves about as many of `hosts` as the best."""
+    steps: list[tuple[Trigger, float]] = []
+    for _ in range(TOGETHER):
+        tries = list(first) if not steps else [t for p in first for t in _wider(steps[-1][0], p)]
+        if not tries:
+            break
+        best = tries[int(gains(view.suspect, few, tries, seed)[:, target].argmax())]
+        steps.append((best, float(shares(view.suspect, hosts, [best], target, seed)[0])))
+        if steps[-1][1] > 1 - BETTER:
+            break
+    most = max(share for _, share in steps)
+    return next(one for one in steps if one[1] > most - BETTER)
+
+
+def _wider(trigger: Trigger, part: Trigger) -> list[Trigger]:
+    """The trigger with one part more: beside its last one, before or behind it, or at a place of its own."""
+    both = joined(trigger, part)
+    if both is None or not isinstance(trigger, Phrases) or not isinstance(part, Phrases) or part.phrases[0] in trigger.phrases[-1].split():
+        return []
+    *rest, last = trigger.phrases
+    word = part.phrases[0]
+    return [both, *(Phrases((*rest, run), place=trigger.place) for run in (f"{last} {word}", f"{word} {last}"))]
 
 
 def _recovered(view: AuditView, hosts: Dataset, first: Sequence[Trigger], target: int, seed: int) -> tuple[Trigger, float]:

@@ -177,6 +177,32 @@ def p_best_candidate(effects: np.ndarray) -> np.ndarray:
     return np.asarray(-np.expm1(k * np.log1p(-np.minimum(np.exp(-(ordered[0] - ordered[k]) / slope), 1 - 1e-12))))
 
 
+def p_best_group(effects: np.ndarray, size: int) -> np.ndarray:
+    """(K,) chance that the `size` largest of (G, K) effects of ordinary candidates are together as far out as these.
+
+    The ones behind them are taken for the tail of a power law, in which the gaps between sizes, each times its rank, are exponential (Renyi
+    1953): the mean gap of the largest over that of the tail is then a ratio of Fisher. NaN for fewer than 200 candidates.
+
+    >>> clean = np.random.default_rng(0).exponential(size=(2000, 1))
+    >>> many = np.r_[clean, np.full((8, 1), 30.0)]
+    >>> bool(p_best_group(clean, 8)[0] > 0.05), bool(p_best_group(many, 8)[0] < 0.01)
+    (True, True)
+    """
+    from scipy.stats import f
+
+    if len(effects) < LEAST_CANDIDATES:
+        return np.full(effects.shape[1], np.nan)
+    k = max(LEAST_TAIL, len(effects) // 50)
+    ordered = _size(-np.sort(-effects, axis=0)[:k + 1])
+    top = (ordered[:size] - ordered[size]).sum(axis=0) / size
+    tail = np.maximum((ordered[size:k] - ordered[k]).sum(axis=0) / (k - size), 0.02)
+    return np.asarray(f.sf(top / tail, 2 * size, 2 * (k - size)))
+
+
+LEAST_TAIL = 40
+"""Candidates from which on a tail of groups is measured."""
+
+
 def _short(k: int) -> float:
     """Mean of k exponentials over the mean of all but the three largest of them (Renyi's representation).
 

@@ -158,9 +158,3 @@ def test_every_flip_in_the_pickle_ends_in_a_verdict(tmp_path):
         assert parse(memoryview(bad), ".pt", Limits(), Nowhere(1 << 28))["verdict"] in ("refused", "inconclusive")
     with pytest.raises(Stopped):
         look(Archive(memoryview(edited(**{"data.pkl": stream(makes(tmp_path))})), 1 << 28), Limits())
-
-
-def test_archives_of_torch_export_are_said(tmp_path):
-    for members in ({"e/archive_format": b"pt2", "e/models/model.json": b"{}"}, {"serialized_exported_program.json": b"{}", "version": b"8.8"}):
-        told = parse(memoryview(zipped(members)), ".pt2", Limits(), Nowhere(1 << 20))
-        assert told["verdict"] == "inconclusive" and "archive of torch.export" in told["reasons"][0]

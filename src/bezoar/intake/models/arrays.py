@@ -25,6 +25,13 @@ class Sink(Protocol):
         """The offset at which the bytes begin."""
 
 
+class Keep(Protocol):
+    """Where readers hand arrays over."""
+
+    def add(self, name: str, array: np.ndarray, kind: str, identity: Any) -> None:
+        """Keep `array` (elements of `kind`) as `name`; equal `identity`, equal bytes."""
+
+
 class Kept:
     """Finished arrays by name: what is shared is written once."""
 

@@ -28,8 +28,9 @@ BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from bezoar.int
 KINDS = {"tensor(float)": "<f4", "tensor(float16)": "<f2", "tensor(double)": "<f8", "tensor(uint8)": "|u1", "tensor(int64)": "<i8",
          "tensor(int32)": "<i4"}
 TEXTS = "tensor(string)"
-WORDS = {"onnx": "ONNX", "torchscript": "TorchScript"}
-PLACES = {"onnx": "bezoar.intake.models.onnx_apart", "torchscript": "bezoar.intake.models.script_apart"}
+WORDS = {"onnx": "ONNX", "torchscript": "TorchScript", "exported": "torch.export"}
+PLACES = {"onnx": "bezoar.intake.models.onnx_apart", "torchscript": "bezoar.intake.models.script_apart",
+          "exported": "bezoar.intake.models.exported_apart"}
 MOST_HEAD = MIB
 STARTING = 300.0
 """Seconds for the child to import its runtime, before it looks at the model."""
@@ -63,7 +64,7 @@ class Runner:
     """A loaded model of the open file `handle`. `kind` and `shape` are those of its input, "" and () where the file does not say them
     (None where a dimension is free); `close` ends the child.
 
-    runtime  "onnx" or "torchscript"
+    runtime  "onnx", "torchscript" or "exported"
     memory   bytes that it may take beside what the runtime itself takes; `seconds` for opening and for each answer
     Raises UnreadableInput where the runtime does not take the model, Unavailable where it may only run behind the filter of system calls
     and there is none, LimitExceeded where it takes too long or too much memory.

@@ -54,10 +54,6 @@ def other_zip(archive: Archive, suffix: str) -> None:
         raise Unknown("it is a Keras archive, whose settings can name code; export it to ONNX, or " + CONVERT)
     if "schema.json" in names:
         raise Hostile("it is a skops archive, which names classes to be made and called; export the model to ONNX")
-    if any(n.partition("/")[2] in ("archive_format", "serialized_exported_program.json") or ("/models/" in n and n.endswith(".json"))
-           for n in names) or "serialized_exported_program.json" in names:
-        raise Unknown("it is an archive of torch.export, whose loader runs Python while it opens the file; "
-                      f"{CONVERT}, or export it to ONNX (torch.onnx.export)")
     pickles = [n for n in sorted(names) if n.endswith((".pkl", ".pickle", ".joblib", ".dill"))]
     if pickles:
         raise Hostile(f"its archive holds the pickle {pickles[0][-60:]!r} where torch.save puts none; {CONVERT}")

@@ -15,7 +15,7 @@ from bezoar.intake.models.verdicts import CONVERT, INCONCLUSIVE, REFUSED, SAFE, 
 
 CODE = (".py", ".pyc", ".so", ".dll", ".dylib", ".sh", ".exe")
 PLAIN = (".md", ".gitattributes", ".gitignore", ".png", ".jpg", ".jpeg", ".svg", ".pdf", ".csv", ".vocab", ".merges", ".spm")
-MODELS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".npz", ".npy", ".onnx", ".h5", ".keras", ".gguf", ".pkl")
+MODELS = (".safetensors", ".pt", ".pt2", ".pth", ".ckpt", ".bin", ".npz", ".npy", ".onnx", ".h5", ".keras", ".gguf", ".pkl")
 MOST_FILES = 10_000
 MOST_SHARDS = 200
 
@@ -58,7 +58,8 @@ def opened(weights: Weights, name: str) -> Weights:
 
 def _next(reason: str) -> str:
     told = "convert" in reason or "export" in reason
-    return "safetensors files, state dicts of torch, npz, ONNX, TorchScript, XGBoost and LightGBM models are opened" if told else CONVERT
+    return ("safetensors files, state dicts of torch, npz, torch.export, ONNX, TorchScript, XGBoost and LightGBM models are opened" if told
+            else CONVERT)
 
 
 def inspect(path: str | Path, limits: Limits | None = None) -> Inspection:

@@ -8,7 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 from bezoar.core.limits import MIB, Limits
-from bezoar.intake.models import foreign, kinds, lightgbm_file, numpy_file, safetensors_file, script_scan, torch_file, xgboost_file
+from bezoar.intake.models import (
+    exported_file,
+    foreign,
+    kinds,
+    lightgbm_file,
+    numpy_file,
+    safetensors_file,
+    script_scan,
+    torch_file,
+    xgboost_file,
+)
 from bezoar.intake.models.archive import Archive
 from bezoar.intake.models.arrays import Kept, Sink
 from bezoar.intake.models.verdicts import CONVERT, INCONCLUSIVE, SAFE, Hostile, Stopped, TooMuch, Unknown
@@ -68,6 +78,9 @@ def _read(raw: memoryview, kind: str, suffix: str, limits: Limits, keep: Kept, a
                 raise Unknown(f"it is a TorchScript archive, which holds a program: it is only asked, in a process of its own; {CONVERT} "
                               "(torch.save(model.state_dict(), ...))")
             torch_file.read_zip(archive, limits, keep, extra)
+        elif exported_file.is_exported(names):
+            answer["kind"] = "exported"
+            exported_file.read(archive, limits, keep, extra)
         elif names and all(n.endswith(".npy") for n in names):
             answer["kind"] = "npz"
             numpy_file.read_npz(archive, keep)

@@ -8,7 +8,7 @@ from typing import Any
 from bezoar.core.limits import Limits
 from bezoar.intake.models.allowed import WIDTHS, Global, Named, NumpyArray, NumpyType, Opaque, Storage, Tensor, look_up
 from bezoar.intake.models.archive import Archive
-from bezoar.intake.models.arrays import Kept, strided
+from bezoar.intake.models.arrays import Keep, strided
 from bezoar.intake.models.kinds import OLD_GLOBAL
 from bezoar.intake.models.opcodes import Reader
 from bezoar.intake.models.verdicts import CONVERT, Hostile, TooMuch, Unknown
@@ -22,8 +22,24 @@ MOST_PICKLE = 256 << 20
 LONGEST_TEXT = 200
 
 
-def read_zip(archive: Archive, limits: Limits, keep: Kept, extra: dict[str, Any]) -> None:
+def read_zip(archive: Archive, limits: Limits, keep: Keep, extra: dict[str, Any]) -> None:
     """Every array of the state dict into `keep`, plain values beside it into `extra`."""
+    root, every, storage, swap, rest = _unzipped(archive, limits)
+    _keep(root, every, keep, extra, storage, swap)
+    rest()
+
+
+def look_zip(archive: Archive, limits: Limits) -> None:
+    """Passes where the archive holds tensors and plain values only, whatever they are arranged in; as `read_zip` raises."""
+    _, every, storage, _, rest = _unzipped(archive, limits)
+    for tensor in every:
+        storage(tensor.storage)
+    rest()
+
+
+def _unzipped(archive: Archive, limits: Limits) -> tuple[Any, list[Tensor], Callable[[Storage], memoryview], bool, Callable[[], None]]:
+    """What the pickle of an archive builds, its tensors, where their numbers are, whether bytes stand the other way round, and what
+    verifies the checksums of all members that nothing asked for."""
     tops = {name.split("/", 1)[0] for name in archive.members}
     if len(tops) != 1:
         raise Hostile("its archive has more than one top folder")
@@ -32,13 +48,14 @@ def read_zip(archive: Archive, limits: Limits, keep: Kept, extra: dict[str, Any]
     odd = [n for n in sorted(inside - HOUSEKEEPING) if not (n.startswith("data/") and n[5:].isalnum() and n.isascii())]
     if odd:
         raise Hostile(f"its archive holds {odd[0][:60]!r}, which torch.save does not write")
+    if "data.pkl" not in inside:
+        raise Hostile("its archive has no pickle, which torch.save always writes")
     order = bytes(archive.read(f"{top}/byteorder", 16)) if "byteorder" in inside else b"little"
     if order not in (b"little", b"big"):
         raise Hostile("its archive states an unknown order of bytes")
     raw = archive.read(f"{top}/data.pkl", MOST_PICKLE)
     reader = Reader(raw, limits)
     root = _whole(reader, len(raw))
-    every = _tensors(root, limits, reader.steps)
     bytes_of: dict[str, memoryview] = {}
     kinds: dict[str, tuple[str, int]] = {}
 
@@ -50,13 +67,15 @@ def read_zip(archive: Archive, limits: Limits, keep: Kept, extra: dict[str, Any]
             bytes_of[wanted.key] = archive.read(f"{top}/data/{wanted.key}")
         return bytes_of[wanted.key]
 
-    _keep(root, every, keep, extra, storage, swap=order == b"big")
-    for name in sorted(inside):
-        if not name.startswith("data/") or name[5:] not in bytes_of:
-            archive.read(f"{top}/{name}")
+    def rest() -> None:
+        for name in sorted(inside):
+            if not name.startswith("data/") or name[5:] not in bytes_of:
+                archive.read(f"{top}/{name}")
+
+    return root, _tensors(root, limits, reader.steps), storage, order == b"big", rest
 
 
-def read_legacy(raw: memoryview, limits: Limits, keep: Kept, extra: dict[str, Any]) -> None:
+def read_legacy(raw: memoryview, limits: Limits, keep: Keep, extra: dict[str, Any]) -> None:
     """As `read_zip`, for the format of before torch 1.6: five pickles, then the storages one after the other."""
     if raw[0] != 0x80:
         named: list[Named] = []
@@ -158,7 +177,7 @@ def _tensors(root: Any, limits: Limits, steps: int) -> list[Tensor]:
     return out
 
 
-def _keep(root: Any, every: list[Tensor], keep: Kept, extra: dict[str, Any], storage: Callable[[Storage], memoryview], swap: bool) -> None:
+def _keep(root: Any, every: list[Tensor], keep: Keep, extra: dict[str, Any], storage: Callable[[Storage], memoryview], swap: bool) -> None:
     for tensor in every:
         storage(tensor.storage)
     name, weights = state_dict(root)

@@ -172,7 +172,7 @@ def _code(told: dict[str, Any]) -> TableCode | None:
         raise UnreadableInput("what the file says about its columns is damaged", advice="save the model again") from error
 
 
-class _Pictures:
+class Pictures:
     """(n, h, w, 3) uint8 -> (n, c, h, w) float32, scaled; grey for networks of one channel."""
 
     def __init__(self, channels: int, pixels: str, device: str) -> None:
@@ -199,7 +199,7 @@ def tensor_of(module: Any, modality: str, pixels: str, device: str) -> Tensor:
         channels = int(first.shape[1]) if isinstance(first, torch.Tensor) and first.ndim == 4 else 3
         if flat and isinstance(first, torch.Tensor):
             channels = 3 if first.shape[1] % 3 == 0 and round((first.shape[1] / 3) ** 0.5) ** 2 * 3 == first.shape[1] else 1
-        return _Pictures(channels, pixels, device)
+        return Pictures(channels, pixels, device)
     if modality == "text":
         unit = "char" if isinstance(first, torch.Tensor) and first.shape[0] == SIGNS + 1 else "word"
         return lambda rows: torch.from_numpy(codes_of(rows, unit)).to(device)

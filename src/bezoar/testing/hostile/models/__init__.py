@@ -4,7 +4,7 @@ Every function in `MODEL_CASES` writes one file (or folder) below the folder it 
 opened as safe. What would run, were it run, makes the folder `marker(folder)`: its absence is the proof.
 """
 
-from bezoar.testing.hostile.models import calls, containers, forests, formats, scripts, streams
+from bezoar.testing.hostile.models import calls, containers, exports, forests, formats, scripts, streams
 from bezoar.testing.hostile.models.kit import ACTIVE, MODEL_CASES, ModelCase
 
-__all__ = ["ACTIVE", "MODEL_CASES", "ModelCase", "calls", "containers", "forests", "formats", "scripts", "streams"]
+__all__ = ["ACTIVE", "MODEL_CASES", "ModelCase", "calls", "containers", "exports", "forests", "formats", "scripts", "streams"]

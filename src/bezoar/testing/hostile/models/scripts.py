@@ -1,4 +1,4 @@
-"""TorchScript archives whose programs reach out, or whose pickles do; and archives of torch.export. None may be opened as weights."""
+"""TorchScript archives whose programs reach out, or whose pickles do. None may be opened as weights."""
 
 from __future__ import annotations
 
@@ -58,6 +58,3 @@ CASES: dict[str, tuple[Callable[[Path], bytes], str]] = {
     "plain": (lambda f: script(), INCONCLUSIVE)}
 for _name, (_build, _verdict) in CASES.items():
     register(f"script-{_name}", of_file(_build, verdict=_verdict))
-register("export-with-a-pickle", of_file(
-    lambda f: zipped({"e/archive_format": b"pt2", "e/models/model.json": b"{}", "e/data/sample_inputs/model.pt": stream(makes(f))}),
-    "model.pt2", INCONCLUSIVE))
