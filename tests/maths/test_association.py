@@ -167,3 +167,26 @@ def test_leaving_columns_out_equals_zeroing_them(k):
     assert (softmax(model.logits).argmax(axis=1) == codes).mean() > 0.8
     again = model.refitted(rows, np.zeros(0, np.int64))
     assert np.abs(again - softmax(model.logits[rows])).max() < 0.1
+
+
+def test_natural_holders_are_told_by_their_chance_and_add_up():
+    rng = np.random.default_rng(0)
+    q = rng.uniform(0.01, 0.99, 200)
+    for total in (0.5, 20.0, 120.0):
+        natural = ma.by_nature(q, total)
+        assert abs(natural.sum() - total) < 1e-6 and ((natural > 0) & (natural < 1)).all()
+        assert (np.diff(natural[np.argsort(q)]) >= 0).all()
+    alike = ma.by_nature(np.full(10, 0.3), 2.0)
+    np.testing.assert_allclose(alike, 0.2, atol=1e-9)
+    assert ma.by_nature(q, 0.0).max() == 0 and ma.by_nature(q, 500.0).min() == 1 and len(ma.by_nature(q[:0], 1.0)) == 0
+
+
+def test_natural_holders_are_those_that_a_draw_put_there():
+    rng = np.random.default_rng(1)
+    q = rng.beta(0.5, 2, 20_000)
+    planted = rng.random(len(q)) < 0.2
+    inside = planted | (rng.random(len(q)) < q)
+    guess = ma.by_nature(q[inside], float((~planted[inside]).sum()))
+    for low, high in ((0.0, 0.3), (0.3, 0.7), (0.7, 1.0)):
+        here = (guess >= low) & (guess < high)
+        assert abs(guess[here].mean() - (~planted[inside])[here].mean()) < 0.03, "calibrated"

@@ -285,6 +285,13 @@ class Association(Detector):
         return min(expected, int((work.labels[members] != top).sum()) / max(1 - float(work.prior[top]), 1e-9))
 
     @staticmethod
+    def _by_nature(members: np.ndarray, natural: float, top: int, work: Holders) -> np.ndarray:
+        """(m,) chance of each member to be one of the natural ones: by its content, where that cannot see the atom."""
+        if top < 0 or isinstance(work.content, SeeingChance):
+            return np.full(len(members), min(natural / max(len(members), 1), 1.0))
+        return ma.by_nature(work.content.p[work.unit[members], top].astype(np.float64), natural)
+
+    @staticmethod
     def _core(c: _Candidates, lead: np.ndarray, t: int) -> np.ndarray:
         """The followers of leader t, who have nearly its holders, strongest first."""
         core = np.flatnonzero((lead == t) & (c.target == c.target[t]))
@@ -317,7 +324,7 @@ class Association(Detector):
             faint, chance = work.unclear(int(c.atom[t]), members, natural, top)
             raw[faint] = np.maximum(raw[faint], chance * c.score[t])
             faint, chance = faint[chance >= 0.5], chance[chance >= 0.5]
-            sure = np.r_[np.full(len(members), 1 - min(natural / max(len(members), 1), 1)), chance]
+            sure = np.r_[1 - self._by_nature(members, natural, top, work), chance]
             members, natural = np.r_[members, faint], natural + float((1 - chance).sum())
             order = np.argsort(members)
             members, sure = members[order], sure[order]

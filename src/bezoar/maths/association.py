@@ -174,6 +174,22 @@ def likely_shift(chance: np.ndarray, found: float, spread: float, most: float = 
     return (low + high) / 2
 
 
+def by_nature(chance: np.ndarray, total: float) -> np.ndarray:
+    """(m,) probability of each holder in a class to be there by nature, where `total` of them are: a natural holder is there with its
+    `chance` (m,), a planted one in any case.
+
+    >>> by_nature(np.array([0.05, 0.05, 0.9]), 1.0).round(2).tolist()
+    [0.13, 0.13, 0.73]
+    """
+    from scipy.optimize import brentq
+
+    m, q = len(chance), np.clip(chance, 1e-3, 1 - 1e-3)
+    if not 0 < total < m:
+        return np.full(m, min(max(total / max(m, 1), 0.0), 1.0))
+    log = brentq(lambda c: float((q / (q + np.exp(c))).sum()) - total, -60.0, 60.0, xtol=1e-9)
+    return np.asarray(q / (q + np.exp(log)))
+
+
 def distinct(x: Any, hidden: np.ndarray, near: float = 0.6, most: int = 2000) -> np.ndarray:
     """(h,) int64 group numbers: rows of x (h, d) CSR that tell the same story once the columns `hidden` are taken out.
 
