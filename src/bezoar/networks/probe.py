@@ -35,11 +35,12 @@ COLUMNS = 4096
 
 
 def learn(build: Callable[[], Any], x: Any, codes: np.ndarray, keys: np.ndarray, seed: int, *, tensor: Callable[[Any], Any],
-          rate: float = 0.01, shift: int = 0, rho: float = RHO) -> tuple[Learned, Any]:
+          rate: float = 0.01, shift: int = 0, rho: float = RHO, read_at_once: int = 512) -> tuple[Learned, Any]:
     """Train what `build` makes on the rows `x` (n, ...) that have a label and read it; what it shows, and the module.
 
     codes   (n,) int64, -1 for no label
     keys    (n,) what to order rows by: equal keys, equal rows
+    read_at_once  rows that are read together, half as many with slopes
     tensor  some rows of `x` -> an input of the network
     Raises Unavailable where fewer than two rows have a label.
     """
@@ -54,14 +55,14 @@ def learn(build: Callable[[], Any], x: Any, codes: np.ndarray, keys: np.ndarray,
         where = reading.places(module, tensor(x[:min(5, len(own))]))
 
         def note(epoch: int) -> None:
-            features, logits = reading.shown(module, x, where[-1], tensor=tensor)
+            features, logits = reading.shown(module, x, where[-1], tensor=tensor, batch=read_at_once)
             losses.append(_loss(logits, own))
             if epoch + 1 == max(1, round(EARLY * epochs)):
                 early.append(features)
 
         training.fit(module, x, own, np.random.default_rng(seed), tensor=tensor, epochs=epochs, rate=rate, shift=shift, rho=rho, after=note,
                      batch=BATCH, on=device.current())
-        found = reading.read(module, x, own, tensor=tensor, where=where)
+        found = reading.read(module, x, own, tensor=tensor, where=where, batch=read_at_once // 2)
     back = np.argsort(rows, kind="stable")
     return Learned(tuple(a[back] for a in found.layers), tuple(a[back] for a in found.slopes), found.logits[back],
                    np.stack(losses, axis=1)[back], early[0][back]), module
@@ -105,7 +106,7 @@ def of_pictures(inputs: Images, codes: np.ndarray, classes: int, seed: int, side
     there()
     x, bring, build = pictures_for(inputs, classes, side, number)
     keys, shift = inputs.row_keys(), 1 if x.shape[1] >= 16 else 0
-    learned, module = learn(build, x, codes, keys, seed, tensor=training.pictures_fast, shift=shift)
+    learned, module = learn(build, x, codes, keys, seed, tensor=training.pictures_fast, shift=shift, read_at_once=128 if number else 512)
     return Taught(learned, asking(module, bring, training.pictures_fast),
                   confuse=confusing(module, x, bring, codes, keys, training.pictures_fast, shift))
 
