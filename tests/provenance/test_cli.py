@@ -1,6 +1,7 @@
 """The commands, as printed in their help, in one story; bad input gives one sentence and the right exit code."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -25,8 +26,11 @@ def desk_folder(tmp_path):
 
 
 @pytest.fixture
-def bezoar(desk_folder, said, monkeypatch):
+def bezoar(desk_folder, said, monkeypatch, tmp_path_factory):
     monkeypatch.chdir(desk_folder)
+    here = tmp_path_factory.mktemp("path")
+    (here / "python").symlink_to(sys.executable)  # some systems have python3 alone
+    monkeypatch.setenv("PATH", f"{here}{os.pathsep}{os.environ['PATH']}")
     return lambda text: said(*shlex.split(text)[1:])
 
 

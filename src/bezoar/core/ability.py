@@ -119,9 +119,8 @@ class Group:
 class Scores:
     """What a detector returns: (n,) suspicion in [0, 1] (higher is worse, NaN = could not say), groups, and words.
 
-    `blind` says what it could not have seen ("under 25 members in a class of 1,000"); `smallest` is the least number
-    of poisoned samples this run could have called, where the detector can tell, by family. `kin` are groups that nothing accuses, but
-    that stand together so surely that they complete a campaign of another detector that lies in them.
+    `smallest` is the least number of poisoned samples this run could have called, where the detector can tell, by family. `kin` are
+    groups that nothing accuses, but that surely stand together: they complete a campaign of another detector that lies in them.
     """
 
     suspicion: np.ndarray
@@ -220,10 +219,7 @@ class Modality(Ability, ABC):
         """(n, p) stateless features (dense float32 or CSR) in which a linear probe can learn a trigger."""
 
     def probe(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int, number: int = 0) -> Taught:
-        """What a small network shows of `inputs` after training on them with labels `codes` (-1 for none), or Unavailable.
-
-        Networks of another `number` are built otherwise, where the modality knows more than one way.
-        """
+        """What a small network, built in one of several ways by `number`, shows of `inputs` after training on labels `codes` (-1: none)."""
         raise Unavailable(f"a network for {self.info.name} data")
 
     def retrained(self, inputs: Inputs, codes: np.ndarray, classes: int, seed: int) -> Ask:

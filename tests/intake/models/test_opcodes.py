@@ -100,3 +100,16 @@ def test_archives_of_the_standard_library_are_read_and_their_ends_are_exact():
         Archive(memoryview(out.getvalue() + b"\0"), 2000)
     with pytest.raises((Hostile, Unknown)):
         Archive(memoryview(out.getvalue()[:-1]), 2000)
+
+
+def test_sizes_that_are_stated_twice_are_stated_alike():
+    import struct
+
+    from bezoar.intake.models import archive
+
+    twice = struct.pack("<HHQQ", 1, 16, 10, 10)
+    assert archive._wide(twice, [10, 10]) == [10, 10], "as Python before 3.11.4 writes them"
+    assert archive._wide(twice, [archive.FULL, archive.FULL]) == [10, 10]
+    for stated in ([10, 11], [9, 10], [archive.FULL, 10], [10, archive.FULL], [10]):
+        with pytest.raises(Hostile, match="not alike"):
+            archive._wide(twice, stated)

@@ -158,7 +158,7 @@ def _local(raw: memoryview, at: int, limit: int, name: bytes, flags: int, method
 
 
 def _wide(extra: bytes, values: list[int]) -> list[int]:
-    """Values that are full are in the zip64 extra field, in this order."""
+    """Values that are full are in the zip64 extra field, in this order; where none is, it may repeat them (Python before 3.11.4 did)."""
     at, found = 0, False
     out = list(values)
     while at + 4 <= len(extra):
@@ -175,8 +175,8 @@ def _wide(extra: bytes, values: list[int]) -> list[int]:
             for i, value in enumerate(values):
                 if value == FULL and words:
                     out[i] = words.pop(0)
-            if words:
-                raise Hostile("its zip members state sizes twice")
+            if words and (FULL in values or words != values):
+                raise Hostile("its zip members state sizes twice, and not alike")
     if at != len(extra):
         raise Hostile("its zip members have extra fields that do not fit")
     return out
