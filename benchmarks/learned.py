@@ -40,10 +40,11 @@ from bezoar.maths.crossfit import softmax
 from bezoar.networks import builds, reading, training
 from bezoar.networks.image_victim import brought, side_of
 from bezoar.validity import judged
+from learned_page import DEEP
 from ledger import RESULTS, Ledger, version_of_scan
 
 KEYS = ("cell", "method", "seed")
-METHODS = {"standard": "bezoar", "deep": "bezoar, deep"}
+METHODS = {"standard": "bezoar", "deep": DEEP}
 """What rows of a scan at that effort are called."""
 MOST = 5000
 """Samples per set: training and held-out part together."""

@@ -19,6 +19,7 @@ from bezoar.core.limits import Limits
 from bezoar.intake.models.archive import Archive
 from bezoar.intake.models.arrays import KINDS, Keep, strided
 from bezoar.intake.models.exported_program import LARGEST, translated
+from bezoar.intake.models.json_names import once
 from bezoar.intake.models.torch_file import look_zip, read_zip
 from bezoar.intake.models.verdicts import CONVERT, Hostile, TooMuch, Unknown
 
@@ -198,7 +199,7 @@ def _json(raw: memoryview, limits: Limits) -> Any:
     try:
         text = bytes(raw).decode("utf-8")
         _shallow(text, limits.max_json_depth)
-        return json.loads(text, object_pairs_hook=_once)
+        return json.loads(text, object_pairs_hook=once)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise Hostile(f"its program is no JSON ({str(error)[:60]})") from None
 
@@ -211,13 +212,6 @@ def _shallow(text: str, most: int) -> None:
         depth += (sign in "[{") - (sign in "]}") if len(sign) == 1 else 0
         if depth > most:
             raise ValueError("nested too deep")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a name twice")
-    return made
 
 
 def _quiet(root: Any) -> None:

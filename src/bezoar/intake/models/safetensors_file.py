@@ -10,6 +10,7 @@ import numpy as np
 
 from bezoar.core.limits import MIB
 from bezoar.intake.models.arrays import KINDS, Kept
+from bezoar.intake.models.json_names import once
 from bezoar.intake.models.verdicts import Hostile, TooMuch, Unknown
 
 MOST_HEADER = 32 * MIB
@@ -51,19 +52,12 @@ def read(raw: memoryview, keep: Kept, extra: dict[str, Any]) -> None:
 def _header(raw: bytes) -> dict[str, Any]:
     try:
         text = raw.decode("utf-8")
-        found = json.loads(text, object_pairs_hook=_once, parse_constant=_never, parse_float=_never)
+        found = json.loads(text, object_pairs_hook=once, parse_constant=_never, parse_float=_never)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise Hostile(f"its header is no JSON that the format allows ({str(error)[:60]})") from None
     if not isinstance(found, dict) or text[:1] != "{" or text.rstrip(" ")[-1:] != "}":
         raise Hostile("its header is no JSON object")
     return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise ValueError("a name twice")
-    return made
 
 
 def _never(text: str) -> Any:

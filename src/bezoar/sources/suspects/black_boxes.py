@@ -16,12 +16,12 @@ from bezoar.core.inputs import Images, Inputs, Table, Texts
 from bezoar.core.limits import MIB, Limits
 from bezoar.core.suspect import Suspect
 from bezoar.intake.models import SAFE, read_weights
+from bezoar.sources.suspects.taken import SIDE
 
 if TYPE_CHECKING:
     from bezoar.intake.models.asked_apart import Runner
 
 BATCH = 64
-SIDE = 32
 MEMORY = 2048 * MIB
 SECONDS = 120.0
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)

@@ -20,7 +20,8 @@ from bezoar.networks import adapters, training
 from bezoar.networks.architectures import PLAIN
 from bezoar.networks.bodies import embedded, encoder_of, flat
 from bezoar.networks.device import wanted
-from bezoar.sources.suspects.modules import SIDE, arrays_of, planted_in, save_safetensors, tensor_of, told_by
+from bezoar.sources.suspects.modules import arrays_of, planted_in, save_safetensors, tensor_of, told_by
+from bezoar.sources.suspects.taken import SIDE, SIZE_TAKEN
 
 MOST_HEADER = 4 * MIB
 
@@ -66,7 +67,7 @@ def _made(module: Any, shape: Sequence[int], name: str, pixels: str, fingerprint
     size = tuple(int(v) for v in shape)
     if not size:
         size = (SIDE, SIDE, 3)
-        notes = (*notes, f"the size of pictures is not in the file: {SIDE} x {SIDE} was taken (--shape says another)")
+        notes = (*notes, SIZE_TAKEN)
     if len(size) != 3 or size[2] != 3 or min(size) < 1:
         raise UsageError(f"an encoder of inputs of shape {size} cannot be audited", advice="pictures are (height, width, 3)")
     place = wanted()

@@ -21,8 +21,9 @@ from bezoar.intake.models import SAFE, Weights, opened, read_weights
 from bezoar.intake.models.exported_module import module_of
 from bezoar.networks.architectures import PLAIN
 from bezoar.networks.device import wanted
-from bezoar.sources.suspects.black_boxes import SIDE, started
+from bezoar.sources.suspects.black_boxes import started
 from bezoar.sources.suspects.modules import Pictures, suspect_from
+from bezoar.sources.suspects.taken import SCALE_TAKEN, SIDE, SIZE_TAKEN
 
 AGREE = 1e-3
 """Largest difference between the two answers, by the size of the answer."""
@@ -109,7 +110,7 @@ def _size(name: str, dims: Sequence[int | None], shape: Sequence[int]) -> tuple[
 def _guesses(dims: Sequence[int | None], shape: Sequence[int], pixels: str) -> list[str]:
     if len(dims) != 4:
         return []
-    return [*([] if pixels else ["how pixels are scaled is not in the file: [0, 1] was taken"]),
+    return [*([] if pixels else [SCALE_TAKEN]),
             *(["it reads grey pictures"] if dims[1] == 1 else []),
             *([] if (dims[2] and dims[3]) or len(shape) == 3 else
-              [f"the size of pictures is not in the file: {SIDE} x {SIDE} was taken (--shape says another)"])]
+              [SIZE_TAKEN])]

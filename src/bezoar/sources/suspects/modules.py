@@ -28,12 +28,12 @@ from bezoar.networks.architectures import IMAGENET, OURS, PLAIN
 from bezoar.networks.device import beside, wanted
 from bezoar.networks.text_codes import SIGNS, codes_of
 from bezoar.sources.suspects import trees
+from bezoar.sources.suspects.taken import SCALE_TAKEN, SIDE, SIZE_TAKEN
 
 BATCH = 256
 PIXELS = 16_000_000
 """Pixels of one batch at most."""
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-SIDE = 32
 KEY = "bezoar"
 Tensor = Callable[[Any], Any]
 
@@ -72,7 +72,7 @@ def suspect_from(module: Any, classes: Sequence[str] = (), shape: Sequence[int] 
     modality = modality or {3: "image", 1: "tabular"}.get(len(shape), "") or ("text" if tensor is not None else "image")
     if modality == "image" and not shape:
         shape = (SIDE, SIDE, 3)
-        notes = (*notes, f"the size of pictures is not in the file: {SIDE} x {SIDE} was taken (--shape says another)")
+        notes = (*notes, SIZE_TAKEN)
     if modality not in ("image", "text", "tabular") or (modality == "image" and (len(shape) != 3 or shape[2] != 3 or min(shape) < 1)):
         raise UsageError(f"a model of {modality} with inputs of shape {shape} cannot be audited", advice="pictures are (height, width, 3)")
     make = tensor or tensor_of(module, modality, pixels or PLAIN, device)
@@ -81,7 +81,7 @@ def suspect_from(module: Any, classes: Sequence[str] = (), shape: Sequence[int] 
     if classes and len(classes) != count:
         raise UsageError(f"{len(classes)} classes are named, the model has {count}", advice="name them all, in the order of its outputs")
     if modality == "image" and tensor is None and not pixels:
-        notes = (*notes, "how pixels are scaled is not in the file: [0, 1] was taken")
+        notes = (*notes, SCALE_TAKEN)
     return Suspect(name, modality, tuple(str(c) for c in classes) or tuple(str(i) for i in range(count)),
                    fingerprint or weights_digest(arrays_of(module)), answer, module, make, shape, notes)
 

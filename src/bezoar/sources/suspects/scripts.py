@@ -12,7 +12,8 @@ from bezoar.core.inputs import Inputs, Table, Texts
 from bezoar.core.limits import Limits
 from bezoar.core.suspect import Suspect
 from bezoar.intake.models import read_weights
-from bezoar.sources.suspects.black_boxes import SIDE, asked, pictures_as, started
+from bezoar.sources.suspects.black_boxes import asked, pictures_as, started
+from bezoar.sources.suspects.taken import SIDE, SIZE_TAKEN
 
 
 def open_script(path: str | Path, *, classes: Sequence[str] = (), shape: Sequence[int] = (), modality: str = "", pixels: str = "0..1",
@@ -41,7 +42,7 @@ def open_script(path: str | Path, *, classes: Sequence[str] = (), shape: Sequenc
     if width or modality == "tabular":
         return asked(runner, path.name, lambda rows: np.asarray(rows, np.float32), digest, "tabular", (width,), classes)
     size = (int(shape[0]), int(shape[1]), 3) if len(shape) == 3 else (SIDE, SIDE, 3)
-    notes = () if len(shape) == 3 else (f"the size of pictures is not in the file: {SIDE} x {SIDE} was taken (--shape says another)",)
+    notes = () if len(shape) == 3 else (SIZE_TAKEN,)
     try:
         return asked(runner, path.name, pictures_as("<f4", False, False, pixels), digest, "image", size, classes, notes=notes)
     except AbilityFailed as error:
